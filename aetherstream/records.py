@@ -6,7 +6,7 @@ of what a batch may spend above its floor (docs/adr/0002-batch-by-column.md).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any, NamedTuple
@@ -76,7 +76,7 @@ class Rejection:
     sub: int | None
     """Flat index inside the Kinesis record; None where the whole Kinesis record could not be opened."""
     stage: str
-    """`decode`, `validate`, `transform`, `partition`, `deliver` or `crashed`."""
+    """`decode`, `validate`, `transform`, `event_time`, `partition`, `deliver` or `crashed`."""
     where: str
     """The part of the pipeline that refused it, for example `transforms[2].cast` or `sinks.search`."""
     reason: str
@@ -115,6 +115,11 @@ class Events:
             column = getattr(self, name)
             if column is not None:
                 setattr(self, name, list(compress(column, flags)))
+
+    def remove(self, refused: Collection[tuple[int, int]]) -> None:
+        """Remove, in place, every event of the user records `(record, sub)`: a record passes whole or not at all."""
+        if refused:
+            self.keep([pair not in refused for pair in zip(self.records, self.subs, strict=True)])
 
     def extend(self, other: Events) -> None:
         """Append the events of a later part of the same batch."""

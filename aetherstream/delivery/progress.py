@@ -1,0 +1,105 @@
+"""The progress item: what is known about one shard of one pipeline, and the only place where attempts meet.
+
+The whole item is written each time, on the condition that its revision is the one that was read; a failed write returns
+the stored item. So whoever acts on a stale picture learns the present one by the write that fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A key that an attempt may have written and that no completion has covered yet."""
+
+    first: str
+    """Sortable sequence number of the first event that the object was to hold."""
+    version: str
+    """Pipeline version that noted it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How the last attempt on the shard stands; tells a killed process from one that ended with an error."""
+
+    start: str = ""
+    """Sortable sequence number of its first unsettled record."""
+    size: int = 0
+    """How many Kinesis records it took."""
+    process: str = ""
+    """The process that made it. A further claim by the same process proves that it was not killed."""
+    ended: bool = True
+    """Whether it ended by itself, well or with an error."""
+    killed: int = 0
+    """How many attempts at this start were killed (memory, time-out, crash)."""
+    alone: int = 0
+    """How many of those, after the first two, had taken a single record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The progress item of one (pipeline, stream, shard)."""
+
+    key: str
+    revision: int = 0
+    """Raised by every write; 0 means that nothing is stored."""
+    epoch: int = 0
+    """Raised by claims and redrives; fences writers of the objects."""
+    completed: str = ""
+    """Sortable sequence number up to which every record was delivered, quarantined or dead-lettered."""
+    completed_arrival: int = 0
+    """Arrival of that record, epoch milliseconds."""
+    open: Mapping[str, Noted] = field(default_factory=dict)
+    """`bucket/key` of the objects that attempts since `completed` may have written."""
+    attempt: Attempt = field(default_factory=Attempt)
+    counters: Mapping[str, int] = field(default_factory=dict)
+    """Totals of the accounting since the item began, set absolutely."""
+    others: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the stored item that this version does not know; written back as they came."""
+
+
+class ProgressStore(Protocol):
+    """Where progress items live. Implementations are safe to use from one thread at a time."""
+
+    def write(self, item: Progress, /) -> Progress | None:
+        """Store `item` if the stored revision is `item.revision - 1` (0: nothing is stored).
+
+        Returns None when it was written, otherwise the item that is stored (`Progress(key)` where there is none). A write
+        of which only the answer was lost may come back as its own conflict: the caller compares.
+        Raises Retryable when the outcome is unknown or the store is down.
+        """
+
+
+def progress_key(pipeline: str, stream_arn: str, shard: str) -> str:
+    """Key of the item: pipeline, stream name, shard."""
+    return f"{pipeline}#{stream_arn.rpartition('/')[2]}#{shard}"
+
+
+def next_attempt(before: Progress, start: str, size: int, process: str) -> Attempt:
+    """What to note for an attempt at `start` with `size` records at hand, given how the last one stands.
+
+    After two killed attempts at the same start the next one takes half of what the last took, and so on down to a single
+    record, so that a record that kills the process is isolated without any of its neighbours being lost.
+    """
+    last = before.attempt
+    if last.start != start:
+        return Attempt(start, size, process, ended=False)
+    was_killed = not last.ended and last.process != process
+    killed = last.killed + was_killed
+    alone = last.alone + (was_killed and last.killed >= 2 and last.size == 1)
+    if killed >= 2:
+        size = min(size, max(1, last.size // 2 if was_killed else last.size))
+    return Attempt(start, size, process, ended=False, killed=killed, alone=alone)
+
+
+def is_crasher(attempt: Attempt) -> bool:
+    """Tell whether the single record of this attempt has killed the process twice on its own."""
+    return attempt.size == 1 and attempt.alone >= 2
+
+
+def ended(item: Progress) -> Progress:
+    """The item with its attempt noted as ended by itself, ready to be written."""
+    return replace(item, revision=item.revision + 1, attempt=replace(item.attempt, ended=True))

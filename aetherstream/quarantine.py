@@ -1,0 +1,77 @@
+"""The quarantine: one envelope for each rejected record, with its bytes, why it was refused, and where it came from."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from aetherstream.records import KinesisRecords, Rejection
+from aetherstream.sinks.base import Target
+from aetherstream.sinks.encoding import SUFFIX, compressor
+
+SINK = "quarantine"
+
+
+def fingerprint(rejection: Rejection) -> str:
+    """Twelve hex digits that are the same for equal causes: stage, part of the pipeline, reason."""
+    cause = f"{rejection.stage}\0{rejection.where}\0{rejection.reason}"
+    return hashlib.sha256(cause.encode()).hexdigest()[:12]
+
+
+def envelope(rejection: Rejection, batch: KinesisRecords, pipeline: str, version: str) -> dict[str, Any]:
+    """Make the envelope of a rejection; it depends on the record and the pipeline alone, so a retry makes it again."""
+    record, sub = rejection.record, rejection.sub
+    sequence = batch.sequences[record]
+    made: dict[str, Any] = {
+        "id": f"{batch.shard}:{sequence}" + ("" if sub is None else f":{sub}"),
+        "fingerprint": fingerprint(rejection),
+        "stage": rejection.stage,
+        "where": rejection.where,
+        "reason": rejection.reason,
+        "message": rejection.message,
+        "pipeline": pipeline,
+        "version": version,
+        "stream": batch.stream,
+        "shard": batch.shard,
+        "sequence": sequence,
+        "sub": sub,
+        "partition_key": batch.keys[record],
+        "arrival": datetime.fromtimestamp(batch.arrivals[record], UTC).isoformat(timespec="milliseconds"),
+    }
+    if rejection.payload is not None:
+        # These bytes are this user record's alone; otherwise `data` is the whole Kinesis record.
+        made["alone"] = True
+        made["data"] = base64.b64encode(rejection.payload).decode()
+    else:
+        made["alone"] = False
+        made["data"] = batch.data[record]
+    if rejection.event is not None:
+        made["event"] = rejection.event
+    return made
+
+
+class Quarantine:
+    """Where rejected records go: compressed NDJSON under one key an attempt."""
+
+    def __init__(self, *, bucket: str, prefix: str, pipeline: str) -> None:
+        self.target = Target(bucket, prefix, SUFFIX["gzip"])
+        self._pipeline = pipeline
+        self._compress = compressor("gzip", 6)
+
+    def key(self, batch: KinesisRecords, first: int, position: str) -> str:
+        """Key of the attempt's object; its day is that of the first record's arrival, not of the clock."""
+        day = datetime.fromtimestamp(batch.arrivals[first], UTC).strftime("%Y-%m-%d")
+        return self.target.key(f"day={day}", batch.shard, position)
+
+    def encode(self, rejections: Sequence[Rejection], batch: KinesisRecords, version: str, epoch: int) -> bytes:
+        """Make the bytes of the object."""
+        lines = bytearray()
+        for rejection in rejections:
+            made = envelope(rejection, batch, self._pipeline, version)
+            lines += orjson.dumps(made, default=str, option=orjson.OPT_APPEND_NEWLINE)
+        return self._compress(lines, epoch)

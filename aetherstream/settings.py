@@ -1,0 +1,45 @@
+"""What the functions read from their environment; the only module that does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aetherstream.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of a function."""
+
+    pipeline: Path
+    """The pipeline file."""
+    progress_table: str | None
+    """Name of the DynamoDB table of progress items; None only with `delivery: at_least_once` or in a dry run."""
+    dry_run: bool
+    """Deliver nothing, log what would be delivered."""
+    tracing: bool
+    """Whether X-Ray is on for this invocation environment."""
+    variables: Mapping[str, str]
+    """The whole environment, for `${VAR}` in the pipeline file."""
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings. Raises ConfigurationError that names the variable."""
+    pipeline = environ.get("AETHERSTREAM_PIPELINE")
+    if not pipeline:
+        raise ConfigurationError(
+            "the environment variable AETHERSTREAM_PIPELINE is not set: it names the pipeline file, "
+            "for example pipelines/flights.yaml"
+        )
+    return Settings(
+        pipeline=Path(environ.get("LAMBDA_TASK_ROOT", "")) / pipeline,
+        progress_table=environ.get("AETHERSTREAM_PROGRESS_TABLE") or None,
+        dry_run=environ.get("AETHERSTREAM_DRY_RUN", "").lower() in {"1", "true", "yes"},
+        tracing=environ.get("POWERTOOLS_TRACE_DISABLED", "").lower() not in {"1", "true"}
+        and "_X_AMZN_TRACE_ID" in environ
+        and environ.get("AETHERSTREAM_TRACING", "").lower() in {"1", "true", "yes"},
+        variables=environ,
+    )

@@ -1,0 +1,51 @@
+"""Objects as compressed NDJSON, with the epoch of their attempt in the bytes.
+
+gzip carries the epoch in its header's MTIME; zstd in a trailing skippable frame (a leading one breaks readers).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import orjson
+from isal import igzip
+
+from aetherstream.records import Event
+
+Compression = Literal["gzip", "zstd"]
+SUFFIX: dict[str, str] = {"gzip": "ndjson.gz", "zstd": "ndjson.zst"}
+
+# RFC 8878, 3.1.2: a skippable frame is a magic of 0x184D2A50..5F, a little-endian length, and that many bytes.
+_SKIPPABLE = b"\x50\x2a\x4d\x18\x08\x00\x00\x00"
+
+
+def ndjson(values: Sequence[Event]) -> bytearray:
+    """Encode the events as lines of JSON."""
+    lines = bytearray()
+    dumps, newline = orjson.dumps, orjson.OPT_APPEND_NEWLINE
+    for value in values:
+        # Into one buffer: keeping each result costs a 4 KiB block a record (2.3 µs instead of 0.45).
+        lines += dumps(value, None, newline)
+    return lines
+
+
+def compressor(compression: Compression, level: int) -> Callable[[bytes | bytearray, int], bytes]:
+    """Return the function `(body, epoch) -> bytes` of a compression; level in that compression's own scale."""
+    if compression == "gzip":
+        return lambda body, epoch: igzip.compress(body, level, mtime=epoch)
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+
+    def compress(body: bytes | bytearray, epoch: int) -> bytes:
+        return zstd.compress(body, level) + _SKIPPABLE + epoch.to_bytes(8, "little")
+
+    return compress
+
+
+def empty_object(key: str, epoch: int) -> bytes:
+    """Make an object without events, of this epoch, in the compression that the key's suffix tells."""
+    return compressor("zstd" if key.endswith(".zst") else "gzip", 1)(b"", epoch)

@@ -1,0 +1,151 @@
+"""The S3 archive: NDJSON objects under Hive-style partitions by event time and fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from aetherstream.errors import Rejected
+from aetherstream.eventtime import field_reader
+from aetherstream.records import Event, Events
+from aetherstream.sinks.base import Target
+from aetherstream.sinks.encoding import SUFFIX, Compression, compressor, ndjson
+
+TimeUnit = Literal["year", "month", "day", "hour"]
+_TIME_FORMAT: dict[str, str] = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d", "hour": "%H"}
+_FINEST: dict[str, int] = {"year": 86400, "month": 86400, "day": 86400, "hour": 3600}
+
+# What Hive escapes in partition values (org.apache.hadoop.hive.common.FileUtils), and what S3 advises against in keys.
+_UNSAFE = frozenset('"#%\'*/:=?\\{}[]^<>|~`&$@,;+ ') | {chr(c) for c in range(0x20)} | {"\x7f"}
+HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
+_MAX_VALUE = 200
+
+Column = Callable[[Events, Sequence[int]], list[Any]]
+
+
+class PartitionKey:
+    """One level of the partition path: `name=value`."""
+
+    def __init__(self, name: str, column: Column, text: Callable[[Any], str]) -> None:
+        self.name = name
+        self.column = column
+        self.text = text
+
+
+def by_time(unit: TimeUnit, name: str | None = None) -> PartitionKey:
+    """Partition by event time, in UTC."""
+    step, pattern = _FINEST[unit], _TIME_FORMAT[unit]
+
+    def column(events: Events, indices: Sequence[int]) -> list[Any]:
+        times = events.times or []
+        if len(indices) == len(times):
+            return [time // step for time in times]
+        return [times[i] // step for i in indices]
+
+    return PartitionKey(name or unit, column, lambda n: datetime.fromtimestamp(n * step, UTC).strftime(pattern))
+
+
+def by_field(path: str, name: str | None = None) -> PartitionKey:
+    """Partition by a field's value; null or missing goes to Hive's default partition."""
+    read = field_reader(path)
+
+    def lenient(event: Event) -> Any:
+        try:
+            return read(event)
+        except (KeyError, TypeError, IndexError):
+            return None
+
+    return by_value(lenient, name or path.rpartition(".")[2])
+
+
+def by_value(read: Callable[[Event], Any], name: str) -> PartitionKey:
+    """Partition by what `read` gives for an event."""
+
+    def column(events: Events, indices: Sequence[int]) -> list[Any]:
+        values = events.values
+        # The type goes in: True, 1 and 1.0 are equal, and one must not take the other's partition.
+        found = [read(values[i]) for i in indices]
+        return [value if type(value) is str else (type(value), value) for value in found]
+
+    return PartitionKey(name, column, lambda value: path_safe(value if type(value) is str else value[1]))
+
+
+def path_safe(value: Any) -> str:
+    """Write a partition value as part of an S3 key, as Hive does: unsafe characters as `%XX` of their UTF-8 bytes.
+
+    Raises Rejected for a value that is no scalar or is longer than 200 characters when written.
+    """
+    if value is None or value == "":
+        return HIVE_NULL
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str | int | float):
+        raise Rejected("partition value is not a scalar", f"partition value {value!r:.80} is not a scalar")
+    text = str(value)
+    if not _UNSAFE.isdisjoint(text) or not text.isascii() or text in {".", ".."}:
+        text = "".join(_escape(c) for c in text) if text not in {".", ".."} else text.replace(".", "%2E")
+    if len(text) > _MAX_VALUE:
+        raise Rejected("partition value is too long", f"partition value {text[:80]!r}… is longer than {_MAX_VALUE}")
+    return text
+
+
+def _escape(character: str) -> str:
+    if character in _UNSAFE or not character.isascii():
+        return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
+    return character
+
+
+class S3Archive:
+    """`ObjectSink` of the archive: partitioned, compressed NDJSON."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        bucket: str,
+        prefix: str,
+        partition: Sequence[PartitionKey] = (),
+        compression: Compression = "gzip",
+        level: int = 1,
+        max_partitions: int = 200,
+    ) -> None:
+        self.name = name
+        self.target = Target(bucket, prefix, SUFFIX[compression])
+        self.max_partitions = max_partitions
+        self._keys = list(partition)
+        self._compress = compressor(compression, level)
+
+    def partition(self, events: Events, indices: Sequence[int], /) -> tuple[dict[str, list[int]], dict[int, Rejected]]:
+        """See `ObjectSink.partition`."""
+        if not self._keys:
+            return ({"": list(indices)} if indices else {}), {}
+        columns = [key.column(events, indices) for key in self._keys]
+        refused: dict[int, Rejected] = {}
+        groups: dict[Any, list[int]] = {}
+        rows: Any = columns[0] if len(columns) == 1 else zip(*columns, strict=True)
+        for index, row in zip(indices, rows, strict=True):
+            try:
+                groups[row].append(index)
+            except KeyError:
+                groups[row] = [index]
+            except TypeError:  # unhashable: a list or an object
+                refused[index] = Rejected("partition value is not a scalar", f"partition value {row!r:.80}: not a scalar")
+        paths: dict[str, list[int]] = {}
+        for row, members in groups.items():
+            try:
+                path = self._path(row)
+            except Rejected as error:
+                refused.update(dict.fromkeys(members, error))
+                continue
+            # Different values may be written alike (`1` and `"1"`, the days of a month): one object holds them all.
+            paths[path] = sorted(paths[path] + members) if path in paths else members
+        return paths, refused
+
+    def _path(self, row: Any) -> str:
+        values = (row,) if len(self._keys) == 1 else row
+        return "/".join(f"{key.name}={key.text(value)}" for key, value in zip(self._keys, values, strict=True))
+
+    def encode(self, values: Sequence[Event], epoch: int, /) -> bytes:
+        """See `ObjectSink.encode`."""
+        return self._compress(ndjson(values), epoch)
