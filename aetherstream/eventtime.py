@@ -88,7 +88,7 @@ class EventTime:
             return
         for index, (time, record) in enumerate(zip(times, events.records, strict=True)):
             behind = arrivals[record] - time
-            if index in refused or (age is None or behind <= age) and (ahead is None or -behind <= ahead):
+            if index in refused or ((age is None or behind <= age) and (ahead is None or -behind <= ahead)):
                 continue
             edge = "before" if age is not None and behind > age else "after"
             limit = arrivals[record] - age if edge == "before" and age is not None else arrivals[record] + (ahead or 0)

@@ -10,9 +10,8 @@ from typing import Any
 
 import orjson
 
+from aetherstream.objects import SUFFIX, Target, compressor
 from aetherstream.records import KinesisRecords, Rejection
-from aetherstream.sinks.base import Target
-from aetherstream.sinks.encoding import SUFFIX, compressor
 
 SINK = "quarantine"
 

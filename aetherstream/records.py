@@ -105,13 +105,15 @@ class Events:
     """Names of the sinks that each event goes to; None as long as every event goes to every sink."""
     times: list[float] | None = None
     """Event times, epoch seconds; set when the events are complete."""
+    identities: list[str] | None = None
+    """The data's own identities, where the pipeline names an `identity:`."""
 
     def __len__(self) -> int:
         return len(self.values)
 
     def keep(self, flags: Sequence[object]) -> None:
         """Keep, in place, the events whose flag is true."""
-        for name in ("values", "records", "subs", "nths", "routes", "times"):
+        for name in ("values", "records", "subs", "nths", "routes", "times", "identities"):
             column = getattr(self, name)
             if column is not None:
                 setattr(self, name, list(compress(column, flags)))
@@ -123,7 +125,7 @@ class Events:
 
     def extend(self, other: Events) -> None:
         """Append the events of a later part of the same batch."""
-        for name, default in (("nths", 0), ("routes", None), ("times", None)):
+        for name, default in (("nths", 0), ("routes", None), ("times", None), ("identities", None)):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine is None and theirs is None:
                 continue

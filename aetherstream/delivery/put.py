@@ -41,9 +41,7 @@ class Head:
 class ObjectStore(Protocol):
     """The two requests of S3 that delivery needs. Implementations are thread-safe."""
 
-    def put(
-        self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], /, *, if_match: str | None
-    ) -> None:
+    def put(self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], /, *, if_match: str | None) -> None:
         """Put the object on the condition that its ETag is `if_match`, or (None) that there is none (`If-None-Match: *`).
 
         Raises PreconditionFailed, Conflict, Missing; Retryable when S3 is down or the outcome is unknown;
@@ -80,7 +78,9 @@ def put(store: ObjectStore, bucket: str, key: str, body: bytes, metadata: Mappin
                 continue
             stored = int(head.metadata.get(EPOCH, "-1"))
             if stored > epoch:
-                raise Superseded(f"s3://{bucket}/{key} was written by epoch {stored}, this attempt is {epoch}") from None
+                raise Superseded(
+                    f"s3://{bucket}/{key} was written by epoch {stored}, this attempt is {epoch}"
+                ) from None
             if stored < 0:
                 raise Retryable(
                     f"s3://{bucket}/{key} was not written by AetherStream and stands where a batch must go; "

@@ -31,9 +31,7 @@ class S3Store:
     def __init__(self, client: S3Client) -> None:
         self._client = client
 
-    def put(
-        self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], /, *, if_match: str | None
-    ) -> None:
+    def put(self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], /, *, if_match: str | None) -> None:
         """See `ObjectStore.put`."""
         condition = {"IfNoneMatch": "*"} if if_match is None else {"IfMatch": if_match}
         self._put(bucket, key, body, metadata, condition)
@@ -42,9 +40,7 @@ class S3Store:
         """See `ObjectStore.overwrite`."""
         self._put(bucket, key, body, metadata, {})
 
-    def _put(
-        self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], condition: dict[str, Any]
-    ) -> None:
+    def _put(self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], condition: dict[str, Any]) -> None:
         try:
             self._client.put_object(Bucket=bucket, Key=key, Body=body, Metadata=dict(metadata), **condition)
         except ClientError as error:

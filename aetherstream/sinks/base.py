@@ -11,23 +11,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from aetherstream.errors import Rejected
+from aetherstream.objects import Target
 from aetherstream.records import Event, Events
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where the objects of a per-object sink go."""
-
-    bucket: str
-    prefix: str
-    """Without a slash at its end."""
-    suffix: str
-    """For example `ndjson.gz`; with its dot it ends every key."""
-
-    def key(self, partition: str, shard: str, position: str) -> str:
-        """Key of the object of one partition: `<prefix>/<partition>/<shard>-<position>.<suffix>`."""
-        middle = f"{partition}/" if partition else ""
-        return f"{self.prefix}/{middle}{shard}-{position}.{self.suffix}"
 
 
 class ObjectSink(Protocol):
@@ -50,7 +35,7 @@ class ObjectSink(Protocol):
         """How many partitions one batch may open; past it the batch's prefix ends."""
 
     def partition(self, events: Events, indices: Sequence[int], /) -> tuple[dict[str, list[int]], dict[int, Rejected]]:
-        """Group the events at `indices` (ascending): partition path → indices, ascending; and those that can't be placed."""
+        """Group the events at `indices` (ascending) by partition path; and say which can't be placed, and why."""
 
     def encode(self, values: Sequence[Event], epoch: int, /) -> bytes:
         """Make the bytes of an object that holds `values`; the epoch stands in them. No values: an empty object."""

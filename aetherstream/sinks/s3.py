@@ -8,16 +8,15 @@ from typing import Any, Literal
 
 from aetherstream.errors import Rejected
 from aetherstream.eventtime import field_reader
+from aetherstream.objects import SUFFIX, Compression, Target, compressor, ndjson
 from aetherstream.records import Event, Events
-from aetherstream.sinks.base import Target
-from aetherstream.sinks.encoding import SUFFIX, Compression, compressor, ndjson
 
 TimeUnit = Literal["year", "month", "day", "hour"]
 _TIME_FORMAT: dict[str, str] = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d", "hour": "%H"}
 _FINEST: dict[str, int] = {"year": 86400, "month": 86400, "day": 86400, "hour": 3600}
 
 # What Hive escapes in partition values (org.apache.hadoop.hive.common.FileUtils), and what S3 advises against in keys.
-_UNSAFE = frozenset('"#%\'*/:=?\\{}[]^<>|~`&$@,;+ ') | {chr(c) for c in range(0x20)} | {"\x7f"}
+_UNSAFE = frozenset("\"#%'*/:=?\\{}[]^<>|~`&$@,;+ ") | {chr(c) for c in range(0x20)} | {"\x7f"}
 HIVE_NULL = "__HIVE_DEFAULT_PARTITION__"
 _MAX_VALUE = 200
 
@@ -130,7 +129,9 @@ class S3Archive:
             except KeyError:
                 groups[row] = [index]
             except TypeError:  # unhashable: a list or an object
-                refused[index] = Rejected("partition value is not a scalar", f"partition value {row!r:.80}: not a scalar")
+                refused[index] = Rejected(
+                    "partition value is not a scalar", f"partition value {row!r:.80}: not a scalar"
+                )
         paths: dict[str, list[int]] = {}
         for row, members in groups.items():
             try:

@@ -1,12 +1,13 @@
-"""Objects as compressed NDJSON, with the epoch of their attempt in the bytes.
+"""The form of the objects that are written: their keys, and their bytes as compressed NDJSON.
 
-gzip carries the epoch in its header's MTIME; zstd in a trailing skippable frame (a leading one breaks readers).
+The epoch of the attempt stands in the bytes (`aetherstream.delivery.put` says why). gzip carries the epoch in its header's MTIME; zstd in a trailing skippable frame (a leading one breaks readers).
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import orjson
@@ -19,6 +20,22 @@ SUFFIX: dict[str, str] = {"gzip": "ndjson.gz", "zstd": "ndjson.zst"}
 
 # RFC 8878, 3.1.2: a skippable frame is a magic of 0x184D2A50..5F, a little-endian length, and that many bytes.
 _SKIPPABLE = b"\x50\x2a\x4d\x18\x08\x00\x00\x00"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the objects of a per-object sink go."""
+
+    bucket: str
+    prefix: str
+    """Without a slash at its end."""
+    suffix: str
+    """For example `ndjson.gz`; with its dot it ends every key."""
+
+    def key(self, partition: str, shard: str, position: str) -> str:
+        """Key of the object of one partition: `<prefix>/<partition>/<shard>-<position>.<suffix>`."""
+        middle = f"{partition}/" if partition else ""
+        return f"{self.prefix}/{middle}{shard}-{position}.{self.suffix}"
 
 
 def ndjson(values: Sequence[Event]) -> bytearray:

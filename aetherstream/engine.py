@@ -1,0 +1,352 @@
+"""One batch, from the records of a shard to the report.
+
+`Engine._attempt` reads from top to bottom like the delivery protocol in docs/delivery-guarantees.md. Everything impure
+(stores, sinks, the time that is left) is handed in by the composition root.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass, field
+from typing import Any
+
+from aetherstream.core import Core, Prepared, timed
+from aetherstream.delivery.ledger import Ledger, Opening, Unledgered
+from aetherstream.delivery.progress import Progress, is_crasher, progress_key
+from aetherstream.delivery.put import ObjectStore, put
+from aetherstream.errors import ConfigurationError, Retryable, Superseded
+from aetherstream.objects import empty_object
+from aetherstream.plan import Plan, PlannedObject, Planner, routed
+from aetherstream.quarantine import Quarantine
+from aetherstream.records import Event, KinesisRecords, Rejection, sortable
+from aetherstream.report import AccountingError, Report, SinkCount
+from aetherstream.sinks.base import ObjectSink, RecordSink
+
+RECREATED_TOLERANCE = 600
+"""Seconds that a settled record may have arrived behind the shard's mark; later ones are of another stream."""
+
+_TRIES = 5
+
+SecondsLeft = Callable[[], float]
+
+
+@dataclass(slots=True)
+class Delivered:
+    """What the per-record sinks left."""
+
+    rejections: list[Rejection] = field(default_factory=list)
+    end: int | None = None
+    """Index of the Kinesis record of the lowest undelivered event."""
+    why: str = ""
+
+
+class Engine:
+    """Runs the batches of one pipeline."""
+
+    def __init__(
+        self,
+        pipeline: str,
+        core: Core,
+        *,
+        store: ObjectStore,
+        ledger: Ledger | Unledgered,
+        quarantine: Quarantine,
+        object_sinks: Sequence[ObjectSink] = (),
+        record_sinks: Sequence[RecordSink] = (),
+        executor: Executor,
+        version: Callable[[], str],
+        reserve: float = 30.0,
+    ) -> None:
+        """`reserve`: seconds to keep for delivering what has been prepared."""
+        self._pipeline = pipeline
+        self._core = core
+        self._planner = Planner(core, object_sinks, quarantine)
+        self._store = store
+        self._ledger = ledger
+        self._quarantine = quarantine
+        self._object_sinks = list(object_sinks)
+        self._record_sinks = list(record_sinks)
+        self._executor = executor
+        self._version = version
+        self._reserve = reserve
+
+    def process(self, batch: KinesisRecords, seconds_left: SecondsLeft) -> Report:
+        """Process a batch; whatever the world does to it stands in the report. Raises only on a bug of ours."""
+        report = Report(batch.shard, kinesis_records=len(batch), version=self._version())
+        if not len(batch):
+            return report
+        report.first, report.last = batch.sequences[0], batch.sequences[-1]
+        key = progress_key(self._pipeline, batch.stream, batch.shard)
+        try:
+            self._attempt(key, batch, report, seconds_left)
+        except (Retryable, ConfigurationError) as error:
+            self._ledger.give_up(key)
+            report.fail(f"{type(error).__name__}: {error}")
+        except Exception:
+            self._ledger.give_up(key)
+            raise
+        return report
+
+    def _attempt(self, key: str, batch: KinesisRecords, report: Report, seconds_left: SecondsLeft) -> None:
+        for _ in range(_TRIES):
+            opening = self._ledger.open(key, [sortable(sequence) for sequence in batch.sequences])
+            _refuse_another_stream(batch, opening)
+            if opening.attempt.size == 0:
+                return self._settle(batch, opening, report)
+            plan = self._plan(batch, opening, report, seconds_left)
+            if plan.is_empty and not opening.item.open:
+                if self._finish(batch, opening, plan, report):
+                    return None
+                continue
+            claim = self._claim(batch, opening, plan, report)
+            if claim is not None:
+                break
+        else:
+            raise Retryable(f"{batch.shard}: {_TRIES} claims in a row met another attempt")
+
+        delivered = self._deliver_records(batch, plan, report, seconds_left)
+        end = plan.prepared.end if delivered.end is None else delivered.end
+        if end == plan.prepared.start:
+            raise Retryable(f"nothing could be delivered: {delivered.why}")
+        rejections = [r for r in (*plan.prepared.rejections, *delivered.rejections) if r.record < end]
+        self._account(batch, opening.settled, plan, end, rejections, report)
+        with timed(report.timings, "put"):
+            puts = self._cut(plan, end)
+            self._empty_what_was_left(opening, claim, plan, puts, rejections, report)
+            self._put(batch, plan, puts, rejections, claim, report)
+        report.check()
+        with timed(report.timings, "complete"):
+            arrival = int(batch.arrivals[end - 1] * 1000)
+            totals = report.totals(claim.counters)
+            self._ledger.complete(claim, sortable(batch.sequences[end - 1]), arrival, totals)
+        if end < len(batch):
+            report.leave(batch.sequences[end], delivered.why)
+        return None
+
+    # -- The steps of an attempt, in their order ---------------------------------------------------------------------
+
+    def _settle(self, batch: KinesisRecords, opening: Opening, report: Report) -> None:
+        """Every record was settled before: the answer of that attempt was lost, or a passed checkpoint read again."""
+        report.records_in = report.settled = len(batch)
+        report.check()
+        self._ledger.settle(opening.item, report.totals(opening.item.counters))
+
+    def _plan(self, batch: KinesisRecords, opening: Opening, report: Report, seconds_left: SecondsLeft) -> Plan:
+        start = opening.settled
+        end = start + opening.attempt.size
+        report.isolating = end < len(batch)
+        if is_crasher(opening.attempt):
+            prepared = Prepared(start, end, rejections=[_crashed(start, opening)], seen=[start])
+        else:
+            prepared = self._core.prepare(batch, start, end, lambda: seconds_left() > self._reserve)
+        if prepared.end == start:
+            raise Retryable(
+                f"less than {self._reserve:g} s were left when the batch began: raise the function's time-out"
+            )
+        _check_prepared(prepared)
+        report.timings.update(prepared.timings)
+        with timed(report.timings, "plan"):
+            plan = self._planner.plan(batch, prepared)
+        report.capped = plan.capped
+        return plan
+
+    def _finish(self, batch: KinesisRecords, opening: Opening, plan: Plan, report: Report) -> bool:
+        """Claim and complete in one write: there is nothing to deliver."""
+        end = plan.prepared.end
+        self._account(batch, opening.settled, plan, end, [], report)
+        report.check()
+        arrival = int(batch.arrivals[end - 1] * 1000)
+        totals = report.totals(opening.item.counters)
+        if not self._ledger.finish(opening, sortable(batch.sequences[end - 1]), arrival, totals):
+            return False
+        if end < len(batch):
+            report.leave(batch.sequences[end])
+        return True
+
+    def _claim(self, batch: KinesisRecords, opening: Opening, plan: Plan, report: Report) -> Progress | None:
+        keys = {planned.location: sortable(batch.sequences[planned.first]) for planned in plan.objects}
+        # Reserved whether or not anything is rejected yet: a per-record sink may still refuse an event.
+        keys[self._quarantine_location(plan)] = sortable(batch.sequences[plan.prepared.start])
+        with timed(report.timings, "claim"):
+            claim = self._ledger.claim(opening, keys, report.version)
+        if claim is not None:
+            report.epoch = claim.epoch
+        return claim
+
+    def _deliver_records(
+        self, batch: KinesisRecords, plan: Plan, report: Report, seconds_left: SecondsLeft
+    ) -> Delivered:
+        """Hand every event to every per-record sink; the lowest undelivered one gives the prefix."""
+        events = plan.prepared.events
+        keys = events.identities or plan.ids
+        delivered = Delivered()
+        for sink in self._record_sinks:
+            indices = routed(events, sink.name)
+            documents: dict[str, Event] = {}
+            for index in indices:
+                documents.setdefault(keys[index], events.values[index])
+            with timed(report.timings, f"sink.{sink.name}"):
+                outcome = sink.deliver(documents, max(0.0, seconds_left() - self._reserve / 2))
+            for index in indices:
+                record, sub = events.records[index], events.subs[index]
+                if (error := outcome.rejected.get(keys[index])) is not None:
+                    where, value = f"sinks.{sink.name}", events.values[index]
+                    rejection = Rejection(record, sub, "deliver", where, error.reason, error.message, event=value)
+                    delivered.rejections.append(rejection)
+                elif keys[index] in outcome.undelivered and (delivered.end is None or record < delivered.end):
+                    delivered.end = record
+                    delivered.why = f"sink {sink.name}: {outcome.undelivered[keys[index]]}"
+        return delivered
+
+    def _cut(self, plan: Plan, end: int) -> list[tuple[PlannedObject, list[int]]]:
+        """Cut the planned objects down to the prefix; what stands wholly behind it is not put."""
+        limit = bisect_left(plan.prepared.events.records, end)
+        cut = [(planned, planned.members[: bisect_left(planned.members, limit)]) for planned in plan.objects]
+        return [(planned, members) for planned, members in cut if members]
+
+    def _empty_what_was_left(
+        self,
+        opening: Opening,
+        claim: Progress,
+        plan: Plan,
+        puts: Sequence[tuple[PlannedObject, list[int]]],
+        rejections: Sequence[Rejection],
+        report: Report,
+    ) -> None:
+        """Empty, before anything is put, every noted key that this attempt does not put, or that another version noted.
+
+        The empty object stays, also where none stood: a late put of an older attempt then meets a newer epoch.
+        """
+        kept = {planned.location for planned, _ in puts}
+        if rejections:
+            kept.add(self._quarantine_location(plan))
+        left = [
+            location
+            for location, noted in opening.item.open.items()
+            if location not in kept or noted.version != report.version
+        ]
+        report.emptied = len(left)
+        jobs = []
+        for location in left:
+            bucket, _, key = location.partition("/")
+            body = empty_object(key, claim.epoch)
+            jobs.append(self._executor.submit(put, self._store, bucket, key, body, _metadata(0, report), claim.epoch))
+        _join(jobs)
+
+    def _put(
+        self,
+        batch: KinesisRecords,
+        plan: Plan,
+        puts: Sequence[tuple[PlannedObject, list[int]]],
+        rejections: Sequence[Rejection],
+        claim: Progress,
+        report: Report,
+    ) -> None:
+        """Encode and put every object of the prefix, in parallel; every request is joined."""
+        values, ids = plan.prepared.events.values, plan.ids
+
+        def put_events(planned: PlannedObject, members: Sequence[int]) -> int:
+            body = planned.sink.encode([values[index] for index in members], claim.epoch)
+            metadata = _metadata(len(members), report, first=ids[members[0]], last=ids[members[-1]])
+            return self._put_one(planned.bucket, planned.key, body, metadata, claim.epoch)
+
+        def put_rejections() -> int:
+            body = self._quarantine.encode(rejections, batch, report.version, claim.epoch)
+            metadata = _metadata(len(rejections), report)
+            return self._put_one(self._quarantine.target.bucket, plan.quarantine, body, metadata, claim.epoch)
+
+        jobs = [self._executor.submit(put_events, planned, members) for planned, members in puts]
+        if rejections:
+            jobs.append(self._executor.submit(put_rejections))
+        report.bytes = sum(_join(jobs))
+        report.objects = len(jobs)
+        for planned, members in puts:
+            report.sinks[planned.sink.name].delivered += len(members)
+
+    def _put_one(self, bucket: str, key: str, body: bytes, metadata: dict[str, str], epoch: int) -> int:
+        if self._ledger.fenced:
+            put(self._store, bucket, key, body, metadata, epoch)
+        else:
+            self._store.overwrite(bucket, key, body, metadata)
+        return len(body)
+
+    def _account(
+        self,
+        batch: KinesisRecords,
+        settled: int,
+        plan: Plan,
+        end: int,
+        rejections: Sequence[Rejection],
+        report: Report,
+    ) -> None:
+        """Count the prefix `[settled:end]`."""
+        prepared, events = plan.prepared, plan.prepared.events
+        seen = sum(1 for record in prepared.seen if record < end)
+        early = [r for r in rejections if r.stage != "deliver"]
+        report.settled = settled
+        report.left = len(batch) - end
+        report.records_in = seen + settled + report.left
+        report.passed = len({pair for pair in zip(events.records, events.subs, strict=True) if pair[0] < end})
+        report.quarantined = len({(r.record, r.sub) for r in early})
+        report.dropped = prepared.dropped if end == prepared.end else seen - report.passed - report.quarantined
+        report.reasons = dict(Counter(f"{r.stage}: {r.reason}" for r in rejections))
+        limit = bisect_left(events.records, end)
+        for name in [s.name for s in self._object_sinks] + [s.name for s in self._record_sinks]:
+            made = bisect_left(routed(events, name), limit)
+            refused = len([r for r in rejections if r.stage == "deliver" and r.where == f"sinks.{name}"])
+            report.sinks[name] = SinkCount(events=made, quarantined=refused)
+        for sink in self._record_sinks:
+            count = report.sinks[sink.name]
+            count.delivered = count.events - count.quarantined
+
+    def _quarantine_location(self, plan: Plan) -> str:
+        return f"{self._quarantine.target.bucket}/{plan.quarantine}"
+
+
+def _check_prepared(prepared: Prepared) -> None:
+    """Hold what went into the pure steps against what came out of them."""
+    passed = set(zip(prepared.events.records, prepared.events.subs, strict=True))
+    refused = {(r.record, r.sub) for r in prepared.rejections}
+    if len(prepared.seen) != len(passed) + len(refused) + prepared.dropped or not passed.isdisjoint(refused):
+        raise AccountingError(
+            f"{len(prepared.seen)} records were prepared, but {len(passed)} passed on + {len(refused)} rejected + "
+            f"{prepared.dropped} dropped came out"
+        )
+
+
+def _refuse_another_stream(batch: KinesisRecords, opening: Opening) -> None:
+    """A stream made anew under the same name numbers its records from low again: they would pass for settled ones."""
+    if not opening.settled:
+        return
+    arrival = batch.arrivals[opening.settled - 1]
+    mark = opening.item.completed_arrival / 1000
+    if arrival > mark + RECREATED_TOLERANCE:
+        raise ConfigurationError(
+            f"{opening.item.key}: record {batch.sequences[opening.settled - 1]} counts as settled but arrived "
+            f"{arrival - mark:.0f} s after the shard's mark: the stream was made anew under the same name. "
+            "Delete its progress items, or give the pipeline another name"
+        )
+
+
+def _crashed(record: int, opening: Opening) -> Rejection:
+    killed = opening.attempt.killed
+    message = f"the process was killed {killed} times at this record, {opening.attempt.alone} times with it alone"
+    return Rejection(record, None, "crashed", "crashed", "killed the process", message)
+
+
+def _metadata(count: int, report: Report, **positions: str) -> dict[str, str]:
+    found = {"aether-count": str(count), "aether-version": report.version}
+    return {**found, **{f"aether-{name}": value for name, value in positions.items()}}
+
+
+def _join(jobs: Iterable[Future[Any]]) -> list[Any]:
+    """Wait for every job, then raise the error that says most: being superseded before anything else."""
+    jobs = list(jobs)
+    wait(jobs)
+    errors = [error for job in jobs if (error := job.exception()) is not None]
+    if errors:
+        raise next((error for error in errors if isinstance(error, Superseded)), errors[0])
+    return [job.result() for job in jobs]
