@@ -1,0 +1,134 @@
+"""What a schema can't say: references between the parts of a pipeline, orders, formats. Every mistake is noted.
+
+Cheap enough for each cold start. `aetherstream.pipeline.compiled` goes on to what needs imports and files.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from msgspec import UNSET, UnsetType
+
+from aetherstream.pipeline.document import Document
+from aetherstream.pipeline.mistakes import Path, nearest
+from aetherstream.pipeline.model import EventTime, PipelineFile
+from aetherstream.pipeline.model_sinks import RESERVED_SINK_NAMES, PartitionPart, S3Sink
+
+_LEVELS = {"gzip": range(4), "zstd": range(1, 23)}
+
+
+def check_meaning(file: PipelineFile, document: Document) -> None:
+    """Note what is wrong with a file whose types are right."""
+    _times(file.event_time, document)
+    _unique(list(() if isinstance(file.identity, UnsetType) else file.identity), ("identity",), document)
+    for name in file.sinks.keys() & RESERVED_SINK_NAMES:
+        document.add(("sinks", name), f"{name!r} has a meaning of its own; give the sink another name", on_key=True)
+    for name, sink in file.sinks.items():
+        if not isinstance(sink.s3, UnsetType):
+            _s3(sink.s3, ("sinks", name, "s3"), document)
+        else:
+            document.add(("sinks", name), f"needs exactly one of: {', '.join(sink.__struct_fields__)}", on_key=True)
+    _prefixes(file, document)
+    _parsed(lambda: file.source.max_expanded_bytes, ("source", "max_expanded"), document)
+    for name, table in file.tables.items():
+        _table(name, table.file, document)
+
+
+def _table(name: str, file: str, document: Document) -> None:
+    at = ("tables", name, "file")
+    if "://" in file and not file.startswith("s3://"):
+        document.add(at, f"{file!r} is neither a relative path nor s3://bucket/key")
+    elif file.startswith("s3://") and file.removeprefix("s3://").count("/") == 0:
+        document.add(at, f"{file!r} has no key; expected s3://bucket/key")
+    elif file.startswith("/") or ".." in file.split("/"):
+        document.add(at, f"{file!r} leaves the pipeline's folder, and only that is deployed; put the table into it")
+
+
+def _parsed(parse: Callable[[], float | None], path: Path, document: Document) -> float | None:
+    try:
+        return parse()
+    except ValueError as error:
+        document.add(path, str(error))
+        return None
+
+
+def _times(times: EventTime | UnsetType, document: Document) -> None:
+    if isinstance(times, UnsetType):
+        return
+    earliest = _parsed(lambda: times.earliest, ("event_time", "not_before"), document)
+    latest = _parsed(lambda: times.latest, ("event_time", "not_after"), document)
+    if earliest is not None and latest is not None and earliest >= latest:
+        document.add(
+            ("event_time", "not_after"),
+            f"{times.not_after!r} is not after not_before, {times.not_before!r}: nothing would pass",
+        )
+    if times.format in ("iso8601", "epoch_s", "epoch_ms"):
+        return
+    if "%" not in times.format:
+        hint = nearest(times.format, ["iso8601", "epoch_s", "epoch_ms"])
+        document.add(
+            ("event_time", "format"),
+            f"{times.format!r} is neither iso8601, epoch_s, epoch_ms nor a strptime pattern{hint}",
+        )
+        return
+    try:
+        moment = datetime(2013, 2, 3, 4, 5, 6, tzinfo=UTC)
+        datetime.strptime(moment.strftime(times.format), times.format)  # noqa: DTZ007 - only whether it can be read
+    except ValueError as error:
+        document.add(("event_time", "format"), f"{times.format!r} is no strptime pattern: {error}")
+
+
+def _s3(sink: S3Sink, path: Path, document: Document) -> None:
+    if not isinstance(sink.level, UnsetType) and sink.level not in _LEVELS[sink.compression]:
+        levels = _LEVELS[sink.compression]
+        document.add(
+            (*path, "level"), f"{sink.compression} has the levels {levels[0]} to {levels[-1]}, not {sink.level}"
+        )
+    names: list[str] = []
+    for index, part in enumerate(sink.partition):
+        here = (*path, "partition", index)
+        kinds = [part.time, part.field, part.expr]
+        if 3 - kinds.count(UNSET) != 1:
+            document.add(here, "needs exactly one of: time, field, expr")
+            continue
+        _partition(part, here, document)
+        if part.name in names:
+            document.add(here, f"a second partition is called {part.name!r}; give it another name with `as:`")
+        names.append(part.name)
+    units = [part.time for part in sink.partition if part.time]
+    if "hour" in units and "day" not in units:
+        document.add((*path, "partition"), "`time: hour` is only the hour of the day; put `- {time: day}` before it")
+
+
+def _partition(part: PartitionPart, here: Path, document: Document) -> None:
+    if not isinstance(part.expr, UnsetType) and isinstance(part.as_, UnsetType):
+        document.add(here, "an expression has no name of its own; give it one with `as:`")
+    elif not part.name.replace("_", "a").isalnum() or not part.name.isascii() or part.name[:1].isdigit():
+        document.add(
+            here, f"{part.name!r} can't be the name of a partition column; give one of letters, digits and _ with `as:`"
+        )
+
+
+def _prefixes(file: PipelineFile, document: Document) -> None:
+    """Objects below another sink's prefix would be read as that sink's data."""
+    places: list[tuple[Path, str | None, str]] = []
+    for name, sink in file.sinks.items():
+        if not isinstance(sink.s3, UnsetType):
+            places.append((("sinks", name, "s3"), sink.s3.bucket, sink.s3.prefix or f"{file.pipeline}/{name}"))
+    if not isinstance(file.quarantine, UnsetType):
+        s3 = file.quarantine.s3
+        places.append((("quarantine", "s3"), s3.bucket, s3.prefix or f"{file.pipeline}/quarantine"))
+    for index, (path, bucket, prefix) in enumerate(places):
+        for other_path, other_bucket, other in places[:index]:
+            if bucket == other_bucket and (
+                f"{prefix}/".startswith(f"{other}/") or f"{other}/".startswith(f"{prefix}/")
+            ):
+                named = ".".join(str(part) for part in other_path)
+                document.add(
+                    (*path, "prefix"), f"{prefix!r} and {named}'s {other!r} lie in one another; readers would mix them"
+                )
+
+
+def _unique(names: list[str], path: Path, document: Document) -> None:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            document.add((*path, index), f"{name!r} stands here twice")

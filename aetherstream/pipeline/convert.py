@@ -1,0 +1,150 @@
+"""From the plain values of a document to a typed model, or to everything that is wrong with them, in words."""
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from aetherstream.pipeline.document import Document
+from aetherstream.pipeline.mistakes import Mistake, Path, nearest
+
+Model = TypeVar("Model", bound=msgspec.Struct)
+
+_TYPES = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "nothing",
+}
+
+
+def convert(document: Document, model: type[Model]) -> Model | None:
+    """Convert a document to its model; None, and the mistakes noted in the document, when it doesn't fit."""
+    try:
+        return msgspec.convert(document.value, model)
+    except msgspec.ValidationError as error:
+        known = {mistake.path for mistake in document.mistakes}
+        if document.value is None and known:
+            return None
+        found = [mistake for mistake in schema_mistakes(document.value, model) if mistake.path not in known]
+        if not found and not known:
+            message, _, place = str(error).partition(" - at `$")
+            found = [Mistake(_path(place.rstrip("`")), message)]
+        document.mistakes += found
+        return None
+
+
+def schema_mistakes(value: Any, model: type[msgspec.Struct]) -> list[Mistake]:
+    """Return all mistakes of a value against the model's JSON Schema."""
+    import jsonschema_rs
+
+    from aetherstream.pipeline.schema import strict_schema
+
+    schema = strict_schema(model)
+    errors = jsonschema_rs.validator_for(schema).iter_errors(value)
+    return [mistake for error in errors for mistake in _in_words(error, schema)]
+
+
+def _in_words(error: Any, schema: dict[str, Any]) -> Iterator[Mistake]:
+    path: Path = tuple(error.instance_path)
+    rule: Any = schema
+    for part in error.schema_path[:-1]:
+        rule = rule[part]
+    kind = error.kind.name
+    if kind == "additionalProperties":
+        for key in error.kind.unexpected:
+            yield Mistake((*path, key), f"unknown key{nearest(key, rule.get('properties', ()))}", on_key=True)
+    elif kind == "required":
+        name = error.kind.property
+        meaning = _resolved(rule.get("properties", {}).get(name, {}), schema).get("description", "")
+        yield Mistake(path, f"{name!r} is missing{': ' + meaning if meaning else ''}", on_key=True)
+    elif kind == "propertyNames":
+        name = error.kind.error.instance
+        yield Mistake((*path, name), f"not allowed as a name; names match {rule.get('pattern', '')}", on_key=True)
+    elif kind in ("oneOf", "maxProperties", "minProperties"):
+        choices = (
+            [choice["required"][0] for choice in rule["oneOf"]] if kind == "oneOf" else list(rule.get("properties", ()))
+        )
+        yield from _one_of(path, error.instance, choices)
+    elif kind == "enum":
+        right = [str(option) for option in error.kind.options]
+        near = nearest(str(error.instance), right) if isinstance(error.instance, str) else ""
+        yield Mistake(
+            path, f"{_shown(error.instance)} is not one of {', '.join(right)}{near if 'mean' in near else ''}"
+        )
+    else:
+        yield Mistake(path, _expected(error, rule, schema))
+
+
+def _one_of(path: Path, value: Any, choices: list[str]) -> Iterator[Mistake]:
+    keys = list(value) if isinstance(value, dict) else []
+    given = [key for key in keys if key in choices]
+    if len(given) > 1:
+        yield Mistake(
+            (*path, given[1]), f"only one of {', '.join(given)} may stand here; make a list entry of each", on_key=True
+        )
+    elif not keys or (not given and set(keys) <= {"as"}):
+        yield Mistake(path, f"needs exactly one of: {', '.join(choices)}")
+
+
+def _expected(error: Any, rule: dict[str, Any], schema: dict[str, Any]) -> str:
+    rule = _resolved(rule, schema)
+    value, kind = error.instance, error.kind.name
+    shown = _shown(value)
+    what = rule.get("title") or " or ".join(dict.fromkeys(_types(rule, schema)))
+    if kind not in ("type", "anyOf", "pattern") or not what:
+        message = str(error.message)
+    elif kind == "pattern" and rule.get("title") is None:
+        message = f"{shown} does not match {rule['pattern']}"
+    else:
+        message = f"expected {what}, got {shown}"
+    if not isinstance(value, str | dict | list) and value is not None and "text" in what:
+        message += "; put quotes around it to make it text"
+    elif isinstance(value, str) and "true or false" in what:
+        message += "; write true or false (YAML 1.2: yes, no, on and off are text)"
+    elif rule.get("examples"):
+        message += f"; for example {_plain(rule['examples'][0])}"
+    return message
+
+
+def _types(rule: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
+    rule = _resolved(rule, schema)
+    if isinstance(rule.get("type"), str):
+        yield _TYPES[rule["type"]]
+    for choice in rule.get("anyOf", ()):
+        yield from _types(choice, schema)
+
+
+def _resolved(rule: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in rule:
+        return {**schema["$defs"][rule["$ref"].rpartition("/")[2]], **rule}
+    return rule
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return f"the boolean {str(value).lower()}"
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    return repr(value) if isinstance(value, str) else f"the number {value}"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _path(text: str) -> Path:
+    """Read msgspec's `.transforms[0].cast`; a `[...]` is an unnamed key."""
+    parts: list[str | int] = []
+    for name in text.split("."):
+        key, _, index = name.partition("[")
+        if key:
+            parts.append(key)
+        if index.rstrip("]").isdigit():
+            parts.append(int(index.rstrip("]")))
+    return tuple(parts)

@@ -1,0 +1,122 @@
+"""From a pipeline file to a `Pipeline`, checked as far as that is cheap enough for a cold start."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, UnsetType, structs
+
+from aetherstream.errors import ConfigurationError
+from aetherstream.pipeline.checks import check_meaning
+from aetherstream.pipeline.convert import convert
+from aetherstream.pipeline.document import Document, read
+from aetherstream.pipeline.model import PipelineFile
+from aetherstream.pipeline.model_sinks import QuarantineS3, Sink
+
+BUCKET_VARIABLE = "AETHERSTREAM_BUCKET"
+"""Variable that the template sets to its own data bucket."""
+
+
+class Pipeline(Struct, frozen=True, kw_only=True):
+    """A loaded pipeline: what the file says, with its defaults and the files beside it resolved."""
+
+    file: PipelineFile
+    """The file's content as written (after `${...}`)."""
+    path: Path
+    """The file."""
+    schema: Mapping[str, Any] | None
+    """The JSON Schema of `validate`."""
+    sinks: Mapping[str, Sink]
+    """By name; an S3 sink has its prefix."""
+    quarantine: QuarantineS3
+    """With bucket and prefix."""
+
+    @property
+    def name(self) -> str:
+        """Name of the pipeline."""
+        return self.file.pipeline
+
+    @property
+    def base(self) -> Path:
+        """Folder that relative paths in the file start from."""
+        return self.path.parent
+
+    def table_uri(self, name: str) -> str:
+        """Return where a reference table is: a path of this machine, or `s3://bucket/key`."""
+        table = self.file.tables[name]
+        return table.file if table.remote else str(self.base / table.file)
+
+
+def load(path: Path, env: Mapping[str, str]) -> Pipeline:
+    """Load a pipeline file, with `${NAME}` filled in from `env`.
+
+    Raises:
+        PipelineMistakes: everything that is wrong in the file, each with its line.
+        ConfigurationError: the file can't be read.
+    """
+    return resolve(read(path, env), path, env)
+
+
+def resolve(document: Document, path: Path, env: Mapping[str, str]) -> Pipeline:
+    """Make a `Pipeline` of a document that was read; raises as `load` does."""
+    file = convert(document, PipelineFile)
+    if file is None:
+        document.raise_mistakes()
+        raise ConfigurationError(f"{path}: is no pipeline")
+    check_meaning(file, document)
+    schema = _schema(file, path.parent, document)
+    quarantine = _quarantine(file, env, document)
+    document.raise_mistakes()
+    return Pipeline(file=file, path=path, schema=schema, sinks=_sinks(file), quarantine=quarantine)
+
+
+def _sinks(file: PipelineFile) -> dict[str, Sink]:
+    return {
+        name: sink
+        if isinstance(sink.s3, UnsetType)
+        else structs.replace(sink, s3=structs.replace(sink.s3, prefix=sink.s3.prefix or f"{file.pipeline}/{name}"))
+        for name, sink in file.sinks.items()
+    }
+
+
+def _quarantine(file: PipelineFile, env: Mapping[str, str], document: Document) -> QuarantineS3:
+    prefix = f"{file.pipeline}/quarantine"
+    if not isinstance(file.quarantine, UnsetType):
+        return structs.replace(file.quarantine.s3, prefix=file.quarantine.s3.prefix or prefix)
+    bucket = env.get(BUCKET_VARIABLE, "")
+    if not bucket:
+        document.add(
+            (),
+            f"has no quarantine, and the environment no {BUCKET_VARIABLE} for its default; give quarantine.s3.bucket",
+        )
+    return QuarantineS3(bucket=bucket, prefix=prefix)
+
+
+def _schema(file: PipelineFile, base: Path, document: Document) -> Mapping[str, Any] | None:
+    if isinstance(file.validate, UnsetType):
+        return None
+    if isinstance(file.validate.schema, dict):
+        return file.validate.schema
+    name, at = file.validate.schema, ("validate", "schema")
+    try:
+        schema = json.loads((base / name).read_bytes())
+    except OSError as error:
+        document.add(at, f"{base / name} can't be read: {error.strerror}{_near(base / name)}")
+    except ValueError as error:
+        document.add(at, f"{base / name} is no JSON: {error}")
+    else:
+        if isinstance(schema, dict):
+            return schema
+        document.add(at, f"{base / name} is no JSON Schema: expected an object")
+    return None
+
+
+def _near(path: Path) -> str:
+    from aetherstream.pipeline.mistakes import nearest
+
+    return (
+        nearest(path.name, [entry.name for entry in path.parent.glob(f"*{path.suffix}")])
+        if path.parent.is_dir()
+        else ""
+    )
