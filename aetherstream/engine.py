@@ -107,7 +107,7 @@ class Engine:
         else:
             raise Retryable(f"{batch.shard}: {_TRIES} claims in a row met another attempt")
 
-        delivered = self._deliver_records(batch, plan, report, seconds_left)
+        delivered = self._deliver_records(plan, report, seconds_left)
         end = plan.prepared.end if delivered.end is None else delivered.end
         if end == plan.prepared.start:
             raise Retryable(f"nothing could be delivered: {delivered.why}")
@@ -176,9 +176,7 @@ class Engine:
             report.epoch = claim.epoch
         return claim
 
-    def _deliver_records(
-        self, batch: KinesisRecords, plan: Plan, report: Report, seconds_left: SecondsLeft
-    ) -> Delivered:
+    def _deliver_records(self, plan: Plan, report: Report, seconds_left: SecondsLeft) -> Delivered:
         """Hand every event to every per-record sink; the lowest undelivered one gives the prefix."""
         events = plan.prepared.events
         keys = events.identities or plan.ids

@@ -19,8 +19,8 @@ class AetherStreamError(Exception):
 class Rejected(AetherStreamError):
     """A record that can never be delivered as it is.
 
-    `reason` is a stable word or two that groups equal causes (it goes into the fingerprint); `message` is the full text,
-    with the values of this record, for a person.
+    `reason` is a stable word or two that groups equal causes (it goes into the fingerprint); `message` is the full
+    text, with the values of this record, for a person.
     """
 
     def __init__(self, reason: str, message: str = "") -> None:

@@ -24,7 +24,7 @@ class Bounds:
     not_before: float | None = None
     """Epoch seconds, inclusive."""
     not_after: float | None = None
-    """Epoch seconds, inclusive."""
+    """Epoch seconds, exclusive."""
     max_age: float | None = None
     """Seconds before the record's arrival."""
     max_ahead: float | None = None
@@ -77,11 +77,11 @@ class EventTime:
         self, times: list[float], events: Events, arrivals: Sequence[float], refused: dict[int, Rejected]
     ) -> None:
         low, high = self._bounds.not_before, self._bounds.not_after
-        if times and ((low is not None and min(times) < low) or (high is not None and max(times) > high)):
+        if times and ((low is not None and min(times) < low) or (high is not None and max(times) >= high)):
             for index, time in enumerate(times):
                 if index not in refused and low is not None and time < low:
                     refused[index] = _out_of_bounds(self._field, "before", time, low)
-                elif index not in refused and high is not None and time > high:
+                elif index not in refused and high is not None and time >= high:
                     refused[index] = _out_of_bounds(self._field, "after", time, high)
         age, ahead = self._bounds.max_age, self._bounds.max_ahead
         if age is None and ahead is None:

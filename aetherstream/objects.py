@@ -1,6 +1,7 @@
 """The form of the objects that are written: their keys, and their bytes as compressed NDJSON.
 
-The epoch of the attempt stands in the bytes (`aetherstream.delivery.put` says why). gzip carries the epoch in its header's MTIME; zstd in a trailing skippable frame (a leading one breaks readers).
+The epoch of the attempt stands in the bytes (`aetherstream.delivery.put` says why): gzip carries it in its header's
+MTIME, zstd in a trailing skippable frame (a leading one breaks readers).
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ class Ledger:
         raise Retryable(f"progress of {claimed.key}: {_TRIES} writes in a row met another writer")
 
     def give_up(self, key: str) -> None:
-        """Note that the attempt ended by itself, with an error; where that fails, the next claim of this process tells."""
+        """Note that the attempt ended by itself, with an error; where that fails, this process's next claim tells."""
         item = self._known.get(key)
         if item is None or item.attempt.ended or item.attempt.process != self._process:
             return

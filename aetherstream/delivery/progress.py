@@ -67,8 +67,8 @@ class ProgressStore(Protocol):
     def write(self, item: Progress, /) -> Progress | None:
         """Store `item` if the stored revision is `item.revision - 1` (0: nothing is stored).
 
-        Returns None when it was written, otherwise the item that is stored (`Progress(key)` where there is none). A write
-        of which only the answer was lost may come back as its own conflict: the caller compares.
+        Returns None when it was written, otherwise the item that is stored (`Progress(key)` where there is none). A
+        write of which only the answer was lost may come back as its own conflict: the caller compares.
         Raises Retryable when the outcome is unknown or the store is down.
         """
 
@@ -81,8 +81,8 @@ def progress_key(pipeline: str, stream_arn: str, shard: str) -> str:
 def next_attempt(before: Progress, start: str, size: int, process: str) -> Attempt:
     """What to note for an attempt at `start` with `size` records at hand, given how the last one stands.
 
-    After two killed attempts at the same start the next one takes half of what the last took, and so on down to a single
-    record, so that a record that kills the process is isolated without any of its neighbours being lost.
+    After two killed attempts at the same start the next one takes half of what the last took, and so on down to a
+    single record, so that a record that kills the process is isolated without any of its neighbours being lost.
     """
     last = before.attempt
     if last.start != start:

@@ -42,7 +42,7 @@ class ObjectStore(Protocol):
     """The two requests of S3 that delivery needs. Implementations are thread-safe."""
 
     def put(self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], /, *, if_match: str | None) -> None:
-        """Put the object on the condition that its ETag is `if_match`, or (None) that there is none (`If-None-Match: *`).
+        """Put the object if its ETag is `if_match`, or (None) if there is no object (`If-None-Match: *`).
 
         Raises PreconditionFailed, Conflict, Missing; Retryable when S3 is down or the outcome is unknown;
         ConfigurationError when the bucket does not exist or may not be written.

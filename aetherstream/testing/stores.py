@@ -1,0 +1,92 @@
+"""In-memory stores that answer like the services: S3's conditional puts, DynamoDB's conditional writes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypeVar
+
+from aetherstream.delivery.progress import Progress
+from aetherstream.delivery.put import Head, Missing, PreconditionFailed
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as it stands in the store."""
+
+    body: bytes
+    metadata: Mapping[str, str]
+
+    @property
+    def etag(self) -> str:
+        """S3 under SSE-S3: a digest of the bytes; metadata does not count."""
+        return f'"{hashlib.md5(self.body, usedforsecurity=False).hexdigest()}"'
+
+
+@dataclass(slots=True)
+class MemoryObjects:
+    """`ObjectStore` in memory."""
+
+    objects: dict[tuple[str, str], StoredObject] = field(default_factory=dict)
+
+    def put(self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], /, *, if_match: str | None) -> None:
+        """See `ObjectStore.put`."""
+        stored = self.objects.get((bucket, key))
+        if if_match is None:
+            if stored is not None:
+                raise PreconditionFailed
+        elif stored is None:
+            raise Missing
+        elif stored.etag != if_match:
+            raise PreconditionFailed
+        self.overwrite(bucket, key, body, metadata)
+
+    def overwrite(self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], /) -> None:
+        """See `ObjectStore.overwrite`."""
+        self.objects[bucket, key] = StoredObject(bytes(body), dict(metadata))
+
+    def head(self, bucket: str, key: str, /) -> Head | None:
+        """See `ObjectStore.head`."""
+        stored = self.objects.get((bucket, key))
+        return None if stored is None else Head(stored.etag, stored.metadata)
+
+    def under(self, bucket: str, prefix: str) -> Iterator[tuple[str, StoredObject]]:
+        """Yield the objects of the bucket whose key begins with the prefix, by key."""
+        for (at, key), stored in sorted(self.objects.items()):
+            if at == bucket and key.startswith(prefix):
+                yield key, stored
+
+
+@dataclass(slots=True)
+class MemoryProgress:
+    """`ProgressStore` in memory; `writes` counts what DynamoDB would bill."""
+
+    items: dict[str, Progress] = field(default_factory=dict)
+    writes: int = 0
+
+    def write(self, item: Progress, /) -> Progress | None:
+        """See `ProgressStore.write`."""
+        self.writes += 1
+        stored = self.items.get(item.key)
+        if (stored.revision if stored else 0) != item.revision - 1:
+            return stored or Progress(item.key)
+        self.items[item.key] = item
+        return None
+
+
+class InlineExecutor(Executor):
+    """Runs each job at once, in the caller's thread: deterministic."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run the job and return its finished future."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - it belongs to the future
+            future.set_exception(error)
+        return future
