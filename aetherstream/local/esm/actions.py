@@ -46,7 +46,7 @@ class Discard:
     s3_key: str
 
     def s3_body(self) -> bytes:
-        """The invocation record with `payload`, the event as an escaped JSON string (AWS: on-failure destination S3)."""
+        """The record with `payload`, the event as an escaped JSON string (AWS: S3 on-failure destination)."""
         return orjson.dumps({**self.message, "payload": orjson.dumps(self.event).decode()})
 
 
@@ -118,6 +118,6 @@ def invocation_record(
 
 
 def s3_key(mapping_uuid: str, shard_id: str, now: float, unique: str) -> str:
-    """`aws/lambda/<ESM-UUID>/<shardId>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<UUID>`, the time being the record's `timestamp`."""
+    """`aws/lambda/<ESM-UUID>/<shardId>/YYYY/MM/DD/YYYY-MM-DDTHH.MM.SS-<UUID>` at the record's `timestamp`."""
     at = datetime.fromtimestamp(round(now * 1000) / 1000, UTC)
     return f"aws/lambda/{mapping_uuid}/{shard_id}/{at:%Y/%m/%d}/{at:%Y-%m-%dT%H.%M.%S}-{unique}"

@@ -33,7 +33,7 @@ class StreamRecord(NamedTuple):
 def region_of(arn: str) -> str:
     """The region of an ARN, `""` where it has none."""
     parts = arn.split(":")
-    return parts[3] if len(parts) > 3 else ""  # noqa: PLR2004
+    return parts[3] if len(parts) > 3 else ""
 
 
 def event_record(shard_id: str, record: StreamRecord, *, stream_arn: str, role_arn: str, region: str) -> dict[str, Any]:
