@@ -1,0 +1,247 @@
+"""The one-machine stack: the emulator, the application deployed into it by sam, and a poller for each Kinesis mapping.
+
+    with Stack(Path("template.yaml")) as stack:
+        stack.clients.kinesis.put_records(StreamName=stack.outputs["StreamName"], Records=[...])
+        stack.drain(60)
+
+Whatever way the process ends, nothing of the stack stays behind: `stop` ends it in order, and when the process dies
+without it, the emulator ends itself.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from aetherstream.errors import UsageError
+from aetherstream.local.deployment import Deployment, describe, disable_mappings
+from aetherstream.local.destinations import Destinations
+from aetherstream.local.environment import REGION, Clients, check_disk, credentials
+from aetherstream.local.esm.settings import MappingSettings
+from aetherstream.local.invoke import Invoker, LambdaInvoker, in_process
+from aetherstream.local.ministack import MiniStack
+from aetherstream.local.poller import Poller
+from aetherstream.local.progress import Progress
+from aetherstream.local.sam import Application, Sam
+from aetherstream.local.state import StateDirectory
+
+_Part = TypeVar("_Part")
+
+
+class Stack:
+    """A one-machine stack, from `start` to `stop`; also a context manager. Used from one thread.
+
+    `state` is a directory that keeps the logs, the built package and the objects of S3 as files until the next start in
+    it; without it they live in a temporary directory and go with the stack. `port` 0 takes a free one. `parameters` are
+    the template's. `source` is the directory from which handlers are imported instead of being run by MiniStack, in
+    this process, for a debugger. `environment` reaches MiniStack and so its functions. `say` is told each step.
+    """
+
+    def __init__(
+        self,
+        template: Path = Path("template.yaml"),
+        *,
+        state: Path | None = None,
+        port: int = 0,
+        parameters: Mapping[str, str] | None = None,
+        config_env: str = "local",
+        stack_name: str = "aetherstream-local",
+        source: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        region: str = REGION,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.application = Application(template.resolve(), config_env, stack_name)
+        self.pollers: dict[str, Poller] = {}
+        """The poller of each Kinesis event source mapping, by its logical id in the template."""
+        self.timings: dict[str, float] = {}
+        """Seconds that each step of the start took."""
+        self._checkpoints: dict[str, Mapping[str, str | None]] = {}
+        self._wanted_state = state
+        self._port = port
+        self._parameters = dict(parameters or {})
+        self._source = source
+        self._environment = dict(environment or {})
+        self._region = region
+        self._say = say
+        self._undo = ExitStack()
+        self._state: StateDirectory | None = None
+        self._ministack: MiniStack | None = None
+        self._clients: Clients | None = None
+        self._deployment: Deployment | None = None
+
+    def start(self, *, poll: bool = True) -> Self:
+        """Build, start, deploy and poll; with `poll=False` records wait until `start_polling`.
+
+        Raises `UsageError` that says what is missing, taken or wrong; then nothing is left running.
+        """
+        try:
+            directory = self._claim_directory()
+            check_disk(directory)
+            sam = Sam(self.application, directory, parameters=self._parameters, region=self._region)
+            self._ministack = MiniStack(directory, port=self._port, region=self._region, environment=self._environment)
+            self._undo.callback(self._ministack.stop)
+            with self._step("start MiniStack"):
+                self._ministack.start()
+            with self._step("sam build"):
+                sam.build()
+            with self._step("sam deploy"):
+                sam.deploy(self._ministack.endpoint)
+            self._clients = Clients(self._ministack.endpoint, self._region)
+            disable_mappings(self._clients)
+            self._deployment = describe(self._clients, self.application.stack_name)
+            self._undo.callback(self.stop_polling)
+            if poll:
+                self.start_polling()
+            self.write_status()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """End the pollers, then MiniStack with its workers, then give the directory back. A second call does nothing."""
+        self._undo.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start_polling(self) -> None:
+        """Start a poller for each Kinesis event source mapping, with the settings of the deployed template."""
+        for logical_id, properties in self.deployment.mappings.items():
+            settings = MappingSettings.from_template(properties)
+            invoker: Invoker = (
+                LambdaInvoker(self.clients.lambda_)
+                if self._source is None
+                else in_process(self.clients, settings.function_arn, self._source)
+            )
+            poller = Poller(
+                settings,
+                kinesis=self.clients.kinesis,
+                invoker=invoker,
+                send=Destinations(self.clients),
+                resume=self._checkpoints.get(logical_id),
+            )
+            poller.start()
+            self.pollers[logical_id] = poller
+
+    def stop_polling(self) -> None:
+        """Stop the pollers. `start_polling` continues behind the last record that each shard has finished."""
+        for name, poller in self.pollers.items():
+            poller.stop()
+            self._checkpoints[name] = poller.checkpoints()
+        self.pollers.clear()
+
+    def drain(self, timeout: float, watch: Callable[[Progress], None] | None = None) -> dict[str, Progress]:
+        """Wait until everything put so far is processed or at its destination: see `Poller.drain`."""
+        until = time.monotonic() + timeout
+        return {name: poller.drain(max(0.0, until - time.monotonic()), watch) for name, poller in self.pollers.items()}
+
+    def check(self) -> None:
+        """Raise what broke: a poller's error, or `UsageError` when MiniStack is gone."""
+        for poller in self.pollers.values():
+            poller.check()
+        if not self.ministack.running:
+            raise UsageError(f"MiniStack has ended by itself; its log is {self.ministack.log}")
+
+    @property
+    def ministack(self) -> MiniStack:
+        """The emulator."""
+        return _started(self._ministack)
+
+    @property
+    def clients(self) -> Clients:
+        """boto3 clients of the stack."""
+        return _started(self._clients)
+
+    @property
+    def deployment(self) -> Deployment:
+        """What was deployed."""
+        return _started(self._deployment)
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        """The outputs of the template."""
+        return self.deployment.outputs
+
+    @property
+    def endpoint(self) -> str:
+        """The URL of every AWS service of the stack."""
+        return self.ministack.endpoint
+
+    @property
+    def directory(self) -> Path:
+        """Where the stack keeps its files."""
+        return _started(self._state).path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which other programs reach the stack."""
+        return credentials(self.endpoint, self._region)
+
+    def object_files(self, bucket: str) -> Path:
+        """The directory that holds a bucket's objects as files, for tools that read files."""
+        return self.ministack.objects / "000000000000" / bucket
+
+    def worker_pids(self) -> list[int]:
+        """The processes that run the functions now: to be killed by whoever tests that."""
+        return self.ministack.worker_pids()
+
+    def write_status(self) -> None:
+        """Note for `aetherstream local status` how things stand."""
+        _started(self._state).write_status(self.status())
+
+    def status(self) -> dict[str, Any]:
+        """Endpoint, outputs, and for each mapping its settings, checkpoints and numbers."""
+        return {
+            "endpoint": self.endpoint,
+            "directory": str(self.directory),
+            "pid": os.getpid(),
+            "ministack_pid": self.ministack.pid,
+            "environment": self.environment,
+            "outputs": dict(self.outputs),
+            "timings": {step: round(seconds, 2) for step, seconds in self.timings.items()},
+            "mappings": {name: _mapping_status(poller) for name, poller in self.pollers.items()},
+        }
+
+    def _claim_directory(self) -> Path:
+        if self._wanted_state is None:
+            temporary = tempfile.TemporaryDirectory(prefix="aetherstream-", ignore_cleanup_errors=True)
+            self._undo.callback(temporary.cleanup)
+            self._state = StateDirectory(Path(temporary.name))
+        else:
+            self._state = StateDirectory(self._wanted_state)
+        self._state.claim()
+        self._undo.callback(self._state.release)
+        return self._state.path
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        self._say(name)
+        began = time.monotonic()
+        yield
+        self.timings[name] = time.monotonic() - began
+
+
+def _mapping_status(poller: Poller) -> dict[str, Any]:
+    progress = poller.progress()
+    fields = {name: getattr(progress, name) for name in progress.__dataclass_fields__}
+    settings = {name: getattr(poller.settings, name) for name in poller.settings.__dataclass_fields__}
+    return {"settings": settings, "checkpoints": poller.checkpoints(), "progress": fields}
+
+
+def _started(part: _Part | None) -> _Part:
+    if part is None:
+        raise UsageError("the one-machine stack is not started: call start(), or use it in a `with` statement")
+    return part
