@@ -1,4 +1,4 @@
-"""The wire messages of KPL aggregates, from `aws-kinesis-agg`, without its reader and without its changes to `sys.path`.
+"""The wire messages of KPL aggregates, from `aws-kinesis-agg`, without its reader and its changes to `sys.path`.
 
 An aggregate is `MAGIC`, a serialised `AggregatedRecord`, and the 16 bytes of its MD5 (amazon-kinesis-producer,
 `aggregation-format.md`).
