@@ -6,7 +6,6 @@ No network, no clock, no environment: the same records and the same pipeline ver
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import orjson
 from aetherstream.errors import Rejected
 from aetherstream.eventtime import EventTime, field_reader
 from aetherstream.records import Events, KinesisRecords, Rejection
+from aetherstream.timings import Timings
 
 CHUNK = 2_000
 """Records that are prepared between two looks at the time that is left."""
@@ -48,8 +48,7 @@ class Prepared:
     seen: list[int] = field(default_factory=list)
     """For each user record that was found: index of its Kinesis record."""
     dropped: int = 0
-    timings: dict[str, float] = field(default_factory=dict)
-    """Seconds by step."""
+    timings: Timings = field(default_factory=Timings)
 
 
 class Core:
@@ -72,10 +71,15 @@ class Core:
         self._identity_names = list(identity)
 
     def prepare(
-        self, batch: KinesisRecords, start: int, end: int, has_time: Callable[[], bool] = lambda: True
+        self,
+        batch: KinesisRecords,
+        start: int,
+        end: int,
+        has_time: Callable[[], bool] = lambda: True,
+        timings: Timings | None = None,
     ) -> Prepared:
         """Prepare the records `[start:end]`, or as many of them as there is time for."""
-        done = Prepared(start, start)
+        done = Prepared(start, start, timings=Timings() if timings is None else timings)
         with _collector_paused():
             while done.end < end and has_time():
                 upto = min(end, done.end + CHUNK)
@@ -85,16 +89,16 @@ class Core:
 
     def _prepare_part(self, batch: KinesisRecords, start: int, end: int, done: Prepared) -> None:
         rejections: list[Rejection] = []
-        with timed(done.timings, "decode"):
+        with done.timings.step("decode"):
             events = self._decoder.decode(batch, start, end, rejections)
             seen = events.records + [rejection.record for rejection in rejections]
         if self._validate is not None:
-            with timed(done.timings, "validate"):
+            with done.timings.step("validate"):
                 self._validate(events, rejections)
         if self._transform is not None:
-            with timed(done.timings, "transform"):
+            with done.timings.step("transform"):
                 done.dropped += self._transform.apply(events, rejections, done.timings)
-        with timed(done.timings, "event_time"):
+        with done.timings.step("event_time"):
             self._event_time.apply(events, batch.arrivals, rejections)
             if self._identity:
                 self._identify(events, rejections)
@@ -132,16 +136,6 @@ def identity_text(parts: Sequence[Any]) -> str:
     if len(text.encode("utf-8", "surrogatepass")) > 512:
         raise Rejected("identity is too long", f"identity {text[:80]}… is longer than 512 bytes")
     return text
-
-
-@contextmanager
-def timed(timings: dict[str, float], name: str) -> Iterator[None]:
-    """Add the seconds that the block takes to `timings[name]`."""
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        timings[name] = timings.get(name, 0.0) + time.perf_counter() - started
 
 
 @contextmanager

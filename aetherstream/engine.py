@@ -13,7 +13,7 @@ from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
-from aetherstream.core import Core, Prepared, timed
+from aetherstream.core import Core, Prepared
 from aetherstream.delivery.ledger import Ledger, Opening, Unledgered
 from aetherstream.delivery.progress import Progress, is_crasher, progress_key
 from aetherstream.delivery.put import ObjectStore, put
@@ -24,6 +24,7 @@ from aetherstream.quarantine import Quarantine
 from aetherstream.records import Event, KinesisRecords, Rejection, sortable
 from aetherstream.report import AccountingError, Report, SinkCount
 from aetherstream.sinks.base import ObjectSink, RecordSink
+from aetherstream.timings import Timings
 
 RECREATED_TOLERANCE = 600
 """Seconds that a settled record may have arrived behind the shard's mark; later ones are of another stream."""
@@ -59,6 +60,7 @@ class Engine:
         executor: Executor,
         version: Callable[[], str],
         reserve: float = 30.0,
+        timings: Callable[[], Timings] = Timings,
     ) -> None:
         """`reserve`: seconds to keep for delivering what has been prepared."""
         self._pipeline = pipeline
@@ -72,10 +74,11 @@ class Engine:
         self._executor = executor
         self._version = version
         self._reserve = reserve
+        self._timings = timings
 
     def process(self, batch: KinesisRecords, seconds_left: SecondsLeft) -> Report:
         """Process a batch; whatever the world does to it stands in the report. Raises only on a bug of ours."""
-        report = Report(batch.shard, kinesis_records=len(batch), version=self._version())
+        report = Report(batch.shard, kinesis_records=len(batch), version=self._version(), timings=self._timings())
         if not len(batch):
             return report
         report.first, report.last = batch.sequences[0], batch.sequences[-1]
@@ -113,12 +116,12 @@ class Engine:
             raise Retryable(f"nothing could be delivered: {delivered.why}")
         rejections = [r for r in (*plan.prepared.rejections, *delivered.rejections) if r.record < end]
         self._account(batch, opening.settled, plan, end, rejections, report)
-        with timed(report.timings, "put"):
+        with report.timings.step("put"):
             puts = self._cut(plan, end)
             self._empty_what_was_left(opening, claim, plan, puts, rejections, report)
             self._put(batch, plan, puts, rejections, claim, report)
         report.check()
-        with timed(report.timings, "complete"):
+        with report.timings.step("complete"):
             arrival = int(batch.arrivals[end - 1] * 1000)
             totals = report.totals(claim.counters)
             self._ledger.complete(claim, sortable(batch.sequences[end - 1]), arrival, totals)
@@ -141,14 +144,13 @@ class Engine:
         if is_crasher(opening.attempt):
             prepared = Prepared(start, end, rejections=[_crashed(start, opening)], seen=[start])
         else:
-            prepared = self._core.prepare(batch, start, end, lambda: seconds_left() > self._reserve)
+            prepared = self._core.prepare(batch, start, end, lambda: seconds_left() > self._reserve, report.timings)
         if prepared.end == start:
             raise Retryable(
                 f"less than {self._reserve:g} s were left when the batch began: raise the function's time-out"
             )
         _check_prepared(prepared)
-        report.timings.update(prepared.timings)
-        with timed(report.timings, "plan"):
+        with report.timings.step("plan"):
             plan = self._planner.plan(batch, prepared)
         report.capped = plan.capped
         return plan
@@ -170,7 +172,7 @@ class Engine:
         keys = {planned.location: sortable(batch.sequences[planned.first]) for planned in plan.objects}
         # Reserved whether or not anything is rejected yet: a per-record sink may still refuse an event.
         keys[self._quarantine_location(plan)] = sortable(batch.sequences[plan.prepared.start])
-        with timed(report.timings, "claim"):
+        with report.timings.step("claim"):
             claim = self._ledger.claim(opening, keys, report.version)
         if claim is not None:
             report.epoch = claim.epoch
@@ -186,7 +188,7 @@ class Engine:
             documents: dict[str, Event] = {}
             for index in indices:
                 documents.setdefault(keys[index], events.values[index])
-            with timed(report.timings, f"sink.{sink.name}"):
+            with report.timings.step(f"sink.{sink.name}"):
                 outcome = sink.deliver(documents, max(0.0, seconds_left() - self._reserve / 2))
             for index in indices:
                 record, sub = events.records[index], events.subs[index]

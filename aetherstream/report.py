@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aetherstream.timings import Timings
+
 
 class AccountingError(RuntimeError):
     """The numbers of a batch do not add up: a bug of ours, found before the batch was called done."""
@@ -53,8 +55,7 @@ class Report:
     """Whether fewer records than there were have been taken, because attempts at this start were killed."""
     epoch: int = 0
     version: str = ""
-    timings: dict[str, float] = field(default_factory=dict)
-    """Seconds by step."""
+    timings: Timings = field(default_factory=Timings)
     error: str | None = None
     """Why the batch, or its rest, is left."""
     failed_from: str | None = None
