@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from msgspec import UNSET, UnsetType
 
 from aetherstream.pipeline.document import Document
-from aetherstream.pipeline.mistakes import Path, nearest
+from aetherstream.pipeline.mistakes import Path
 from aetherstream.pipeline.model import EventTime, PipelineFile
 from aetherstream.pipeline.model_sinks import RESERVED_SINK_NAMES, PartitionPart, S3Sink
+from aetherstream.transforms.mistakes import nearest
 
 _LEVELS = {"gzip": range(4), "zstd": range(1, 23)}
 

@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from aetherstream.pipeline.document import Document
-from aetherstream.pipeline.mistakes import Mistake, Path, nearest
+from aetherstream.pipeline.mistakes import Mistake, Path
+from aetherstream.transforms.mistakes import nearest
 
 Model = TypeVar("Model", bound=msgspec.Struct)
 

@@ -207,7 +207,7 @@ def read(file: FilePath, env: Mapping[str, str] | None) -> Document:
 
 
 def _beside(file: FilePath) -> str:
-    from aetherstream.pipeline.mistakes import nearest
+    from aetherstream.transforms.mistakes import nearest
 
     folder = file.parent
     if not folder.is_dir():

@@ -113,7 +113,7 @@ def _schema(file: PipelineFile, base: Path, document: Document) -> Mapping[str, 
 
 
 def _near(path: Path) -> str:
-    from aetherstream.pipeline.mistakes import nearest
+    from aetherstream.transforms.mistakes import nearest
 
     return (
         nearest(path.name, [entry.name for entry in path.parent.glob(f"*{path.suffix}")])

@@ -35,7 +35,7 @@ class Located(NamedTuple):
         return f"{self.file}:{self.line}:{self.column}  {self.path + '  ' if self.path else ''}{self.message}"
 
 
-class PipelineMistakes(ConfigurationError):  # noqa: N818 - it holds many
+class PipelineMistakes(ConfigurationError):
     """Everything that is wrong with a pipeline file or its tests; the text has one mistake a line."""
 
     def __init__(self, mistakes: Iterable[Located]) -> None:
@@ -51,14 +51,3 @@ def dotted(path: Sequence[str | int]) -> str:
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
-
-
-def nearest(word: str, right: Iterable[str]) -> str:
-    """Return ` (did you mean 'x'?)`, or else the right names, ready to be put behind a message."""
-    from difflib import get_close_matches
-
-    names = sorted(right)
-    close = get_close_matches(word.lower(), [name.lower() for name in names], n=1, cutoff=0.6)
-    if close:
-        return f" (did you mean {next(name for name in names if name.lower() == close[0])!r}?)"
-    return f" (there is {', '.join(names)})" if names else ""

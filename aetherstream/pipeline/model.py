@@ -90,7 +90,7 @@ class EventTime(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             Instant,
             Meta(
                 title="a date or timestamp",
-                description="Times from here on are not believed.",
+                description="Latest time believed.",
                 examples=["2014-01-02T00:00:00Z"],
             ),
         ]
@@ -217,7 +217,7 @@ class PipelineFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             list[FieldPath],
             Meta(
                 min_length=1,
-                description="Fields that identify an event, after the transforms; otherwise its position in the stream does.",
+                description="Fields that identify an event, after the transforms; otherwise its position does.",
                 examples=[["carrier", "flight", "time_hour"]],
             ),
         ]

@@ -44,7 +44,7 @@ class PartitionPart(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             str,
             Meta(
                 min_length=1,
-                description="Value of an expression over the event. It knows no clock: a retry finds the same partition.",
+                description="Value of an expression over the event. It knows no clock, so that retries agree.",
                 examples=["distance > 1000"],
             ),
         ]
