@@ -1,8 +1,8 @@
 """Build the stream function's package: wheels for Lambda's platform, and the parts of this project that it runs.
 
-Called by the makefiles below `handlers/targets/`, which `sam build` picks by the template's parameters, so the directory
-of the makefile says what the template wants. `AETHERSTREAM_PYTHON` and `AETHERSTREAM_ARCH` may say it as well; where they
-disagree with the template, the build stops and names the command that agrees.
+Called by the makefiles below `handlers/targets/`, which `sam build` picks by the template's parameters, so the name of
+the makefile's directory is what the template wants. `AETHERSTREAM_PYTHON` and `AETHERSTREAM_ARCH` may say it as well;
+where they disagree with the template, the build stops and names the command that agrees.
 
 Equal inputs give equal bytes: locked wheels checked by hash, fixed modification times, no byte code.
 """
@@ -58,6 +58,7 @@ class Target:
 
     @property
     def name(self) -> str:
+        """As the directories of the makefiles are called."""
         return "host" if self.host else f"python{self.python}-{self.architecture}"
 
     def platforms(self) -> list[str]:
@@ -67,7 +68,7 @@ class Target:
         return [*tags, f"manylinux2014_{machine}"]
 
     def markers(self) -> dict[str, str]:
-        """The environment markers of the target. pip evaluates markers for the Python that runs it, not for the target."""
+        """The environment markers of the target. pip itself evaluates them for the Python that runs it."""
         return {
             "implementation_name": "cpython",
             "implementation_version": f"{self.python}.0",
@@ -225,7 +226,7 @@ def build(target: Target, into: Path, root: Path = ROOT) -> dict[str, str]:
     (into / BUILD_FILE).write_text(json.dumps(about, indent=2) + "\n")
     size = _settle(into)
     if size > MAX_BYTES:
-        raise BuildError(f"the package has {size:,} bytes, more than {MAX_BYTES:,}: see what {REQUIREMENTS} brings in")
+        raise BuildError(f"the package has {size:,} bytes, more than {MAX_BYTES:,}; see {REQUIREMENTS}")
     return about | {"bytes": f"{size}"}
 
 
