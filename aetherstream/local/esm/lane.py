@@ -82,7 +82,8 @@ class Lane:
         self._final = Batch([])
         self._fed_at = AT_ONCE
         reserved = STATE_LIMIT + _WINDOW_ENVELOPE if settings.tumbling_window else 0
-        self._room_bytes = EVENT_LIMIT - EMPTY_EVENT_BYTES - reserved
+        # A record's size includes the comma after it, which the last one does not have.
+        self._room_bytes = EVENT_LIMIT - EMPTY_EVENT_BYTES - reserved + 1
         self.ended = False
 
     def append(self, entry: Entry, now: float) -> None:
@@ -195,20 +196,20 @@ class Lane:
         """
         queue, limit, room = self._queue, self._settings.batch_size, self._room_bytes
         window_end = float("inf")
-        if queue[0].size - 1 > room:
+        if queue[0].size > room:
             self._queue_bytes -= queue[0].size
             return Batch([queue.popleft()], given_up=True)
         if self._settings.tumbling_window:
             window_end = (self._window or self._window_of(queue[0])).end
         entries: list[Entry] = []
-        used = -1  # the last record has no comma after it
+        used = 0
         while queue and len(entries) < limit:
             entry = queue[0]
             if used + entry.size > room or entry.record.arrival >= window_end:
                 break
             used += entry.size
             entries.append(queue.popleft())
-        self._queue_bytes -= used + 1
+        self._queue_bytes -= used
         return Batch(entries)
 
     def _window_of(self, entry: Entry) -> TumblingWindow:

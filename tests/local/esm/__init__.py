@@ -1,0 +1,1 @@
+"""Tests of the event source mapping's state machine."""
