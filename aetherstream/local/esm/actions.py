@@ -4,9 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import orjson
-
-from aetherstream.local.esm.events import StreamRecord, iso_millis
+from aetherstream.local.esm.events import StreamRecord, compact_json, iso_millis
 
 Condition = Literal["RetryAttemptsExhausted", "RecordAgeExceeded"]
 
@@ -25,7 +23,7 @@ class Invoke:
 
     def payload(self) -> bytes:
         """The event as compact JSON; at most 6 MiB."""
-        return orjson.dumps(self.event)
+        return compact_json(self.event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class Discard:
 
     def s3_body(self) -> bytes:
         """The record with `payload`, the event as an escaped JSON string (AWS: S3 on-failure destination)."""
-        return orjson.dumps({**self.message, "payload": orjson.dumps(self.event).decode()})
+        return compact_json({**self.message, "payload": compact_json(self.event).decode()})
 
 
 Action = Invoke | Discard

@@ -1,9 +1,11 @@
 """The events that Lambda makes of Kinesis records, and their exact size as compact JSON.
 
-Ordinary and tumbling-window events have AWS's keys and value types. Sizes are those of `orjson.dumps`, which is what
+Ordinary and tumbling-window events have AWS's keys and value types. Sizes are those of compact JSON, which is what
 `Invoke.payload` sends.
 """
 
+import copy
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -79,11 +81,14 @@ def window_event(
     early: bool = False,
     role_arn: str = ROLE_ARN,
 ) -> dict[str, Any]:
-    """The event of a batch under `TumblingWindowInSeconds`; `start` and `end` are epoch seconds."""
+    """The event of a batch under `TumblingWindowInSeconds`; `start` and `end` are epoch seconds.
+
+    The event has its own copy of `state`: what a handler does to it in this process stays its own.
+    """
     return {
         **kinesis_event(shard_id, records, stream_arn=stream_arn, role_arn=role_arn),
         "window": {"start": iso_seconds(start), "end": iso_seconds(end)},
-        "state": state,
+        "state": copy.deepcopy(state),
         "shardId": shard_id,
         "eventSourceARN": stream_arn,
         "isFinalInvokeForWindow": final,
@@ -109,6 +114,14 @@ def record_bytes(record: StreamRecord, fixed: int) -> int:
         + (len(data) + 2) // 3 * 4
         + len(orjson.dumps(arrival))
     )
+
+
+def compact_json(value: object) -> bytes:
+    """JSON without spaces; also for integers above 64 bits, which a state may hold and orjson refuses."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def iso_seconds(at: float) -> str:

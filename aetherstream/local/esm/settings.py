@@ -23,6 +23,8 @@ class MappingSettings:
 
     Raises `ConfigurationError` that names the parameter, its value and its range. Times are seconds; -1 means no limit.
     `filters` are patterns as JSON text, of which one must match. `on_failure` is the destination's ARN.
+    The ARN of an enhanced fan-out consumer stands in events as it is given (AWS: unverified), and KPL aggregates are
+    not opened for it.
     """
 
     stream_arn: str

@@ -4,10 +4,11 @@ Chosen where AWS is silent: windows are aligned to the epoch; a record that arri
 counts into the open one; after an early end the next window has the same bounds and starts with `{}`.
 """
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
+from aetherstream.local.esm.events import compact_json
 
 STATE_LIMIT = 1024 * 1024
 """Bytes of state as JSON (AWS: 1 MB per shard)."""
@@ -33,5 +34,5 @@ class TumblingWindow:
 
     def keep(self, state: dict[str, Any]) -> None:
         """Take the state that a response returned; too large a one ends the window early."""
-        self.state = state
-        self.early = len(orjson.dumps(state)) > STATE_LIMIT
+        self.state = copy.deepcopy(state)
+        self.early = len(compact_json(state)) > STATE_LIMIT

@@ -1,3 +1,4 @@
+import json
 import random
 from typing import Any
 
@@ -6,7 +7,7 @@ import pytest
 from aetherstream.local.esm import FunctionError, Mapping, Result, Returned, StreamRecord
 from aetherstream.local.esm.window import STATE_LIMIT
 
-from .harness import SHARD, START, Harness, harness, numbers, record, settings
+from .harness import SHARD, START, Harness, harness, invokes, numbers, record, settings
 
 Call = tuple[list[str], dict[str, Any], bool]
 
@@ -123,6 +124,28 @@ def test_the_state_beside_failures_is_kept_when_the_checkpoint_advances() -> Non
     ]
 
 
+def test_a_handler_that_changes_its_state_and_fails_leaves_no_trace() -> None:
+    outcomes = iter([FunctionError(), None, None])
+    given: list[dict[str, Any]] = []
+
+    def mutating(batch: list[str], event: dict[str, Any]) -> Result:
+        given.append(dict(event["state"]))
+        event["state"]["n"] = event["state"].get("n", 0) + len(batch)
+        return next(outcomes) or Returned({"state": event["state"]})
+
+    harness(mutating, feed=[at(1, 0)], tumbling_window=60).run()
+    assert given == [{}, {}, {"n": 1}]
+
+
+def test_state_may_hold_integers_of_any_size() -> None:
+    state = {"sequence": 49590338271490256608559692538361571095921575989136588898}
+    run = harness(feed=[at(1, 0)], tumbling_window=60)
+    (first,) = invokes(run.mapping, START)
+    run.mapping.finished(first.invocation_id, Returned({"state": state}), START)
+    (final,) = invokes(run.mapping, START + 180)
+    assert json.loads(final.payload())["state"] == state
+
+
 def test_state_above_one_megabyte_ends_the_window_early() -> None:
     big = {"blob": "x" * STATE_LIMIT}
     answers = iter([Returned({"state": big}), *[Returned({"state": {}})] * 3])
@@ -164,12 +187,11 @@ def test_an_event_with_state_stays_within_six_mebibytes() -> None:
     state = {"blob": "x" * (STATE_LIMIT - 100)}
     feed = [record(n, arrival=START, data=bytes(500_000)) for n in range(1, 20)]
     run = harness(lambda *_: Returned({"state": state}), feed=feed, tumbling_window=60)
-    sizes = []
-    mapping = run.mapping
-    now = START
+    sizes: list[int] = []
+    mapping, now = run.mapping, START
     while (wake := mapping.next_wake(now)) is not None:
         now = wake
-        for action in mapping.poll(now):
-            sizes.append(len(action.payload()))  # type: ignore[union-attr]
-            mapping.finished(action.invocation_id, Returned({"state": state}), now)  # type: ignore[union-attr]
+        for invoke in invokes(mapping, now):
+            sizes.append(len(invoke.payload()))
+            mapping.finished(invoke.invocation_id, Returned({"state": state}), now)
     assert (max(sizes) <= 6 * 1024 * 1024, len(sizes) > 3) == (True, True)
