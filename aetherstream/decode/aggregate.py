@@ -44,7 +44,7 @@ def open_aggregate(data: bytes) -> tuple[list[bytes], dict[int, Rejected]]:
         aggregate = AggregatedRecord.FromString(message)
     except DecodeError as error:
         raise Rejected("KPL aggregate: unreadable message", f"KPL aggregate: {error}") from error
-    records = aggregate.records
+    records = list(aggregate.records)  # each pass over protobuf's own sequence makes its wrappers again
     if not records:
         raise Rejected("KPL aggregate: no records")
     keys, hashes = len(aggregate.partition_key_table), len(aggregate.explicit_hash_key_table)
@@ -52,7 +52,7 @@ def open_aggregate(data: bytes) -> tuple[list[bytes], dict[int, Rejected]]:
         aggregate.IsInitialized()
         and max([r.partition_key_index for r in records]) < keys
         and max([r.explicit_hash_key_index for r in records]) < max(hashes, 1)
-        and (hashes > 0 or not any(r.HasField("explicit_hash_key_index") for r in records))
+        and (hashes > 0 or True not in [r.HasField("explicit_hash_key_index") for r in records])
     )
     refused = {} if sound else {i: r for i, record in enumerate(records) if (r := _fault(record, keys, hashes))}
     return [r.data for r in records], refused

@@ -59,7 +59,7 @@ class Decoder:
         """
         payloads = _unbase64(records.data[start:end])
         values = read_each(payloads)
-        for i in doubtful(payloads, self.limits):
+        for i in doubtful(payloads, values, self.limits):
             values[i] = UNREAD
         self.seen = len(values)
         if set(map(type, values)) <= {dict}:
@@ -100,7 +100,7 @@ class Decoder:
         parts, refused = open_aggregate(data)
         self.limits.check_records(len(parts))
         values: list[Any] = read_each(parts)
-        for i in [*doubtful(parts, self.limits), *refused]:
+        for i in [*doubtful(parts, values, self.limits), *refused]:
             values[i] = UNREAD
         if set(map(type, values)) == {dict}:
             return values
@@ -156,7 +156,7 @@ def _add_plain(events: Events, values: list[Any], first: int) -> None:
 
 def _add(events: Events, rejections: list[Rejection], record: int, items: list[Item]) -> None:
     """Append the user records of one Kinesis record, each under its flat index."""
-    if all(type(item) is dict for item in items):
+    if set(map(type, items)) == {dict}:
         events.values += items  # type: ignore[arg-type]
         events.records += repeat(record, len(items))
         events.subs += range(len(items))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from operator import itemgetter
+from itertools import repeat
 from typing import Any
 
 from aetherstream.errors import ConfigurationError
 from aetherstream.records import KinesisRecords
 
 _FIELDS = ("sequenceNumber", "approximateArrivalTimestamp", "partitionKey", "data")
-_columns = itemgetter(*_FIELDS)
 
 _SOURCES = {
     "aws:sqs": "an SQS event",
@@ -39,22 +38,30 @@ def read_batch(event: dict[str, Any]) -> KinesisRecords:
     if not records:
         return KinesisRecords(str(event.get("eventSourceARN", "")), str(event.get("shardId", "")), [], [], [], [])
     try:
-        sequences, arrivals, keys, data = map(list, zip(*(_columns(r["kinesis"]) for r in records), strict=True))
-        ids = [r["eventID"] for r in records]
-        streams = {r["eventSourceARN"] for r in records}
-        shard = ids[0].rpartition(":")[0]
-        arrivals = list(map(float, arrivals))
+        entries = [r["kinesis"] for r in records]
+        sequences: list[str] = [e["sequenceNumber"] for e in entries]
+        arrivals: list[float] = [e["approximateArrivalTimestamp"] for e in entries]
+        keys: list[str] = [e["partitionKey"] for e in entries]
+        data: list[str] = [e["data"] for e in entries]
+        ids: list[str] = [r["eventID"] for r in records]
+        streams: set[str] = {r["eventSourceARN"] for r in records}
+        shard, _, number = ids[0].rpartition(":")
+        mixed = not all(map(str.startswith, ids, repeat(f"{shard}:")))
+        if set(map(type, arrivals)) != {float}:
+            arrivals = list(map(float, arrivals))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigurationError(_missing(records)) from error
     if set(map(type, data)) != {str} or set(map(type, sequences)) != {str}:
         raise ConfigurationError(_missing(records))
     if len(streams) > 1:
         raise ConfigurationError(f"one event mixes records of several streams ({_some(streams)}): Lambda never does")
-    if ids != [f"{shard}:{s}" for s in sequences]:
-        shards = {str(i).rpartition(":")[0] for i in ids}
-        if len(shards) > 1:
-            raise ConfigurationError(f"one event mixes records of several shards ({_some(shards)}): Lambda never does")
-        raise ConfigurationError("the records' eventID is not `<shard>:<sequence number>`: this is not Lambda's event")
+    if not shard or number != sequences[0]:
+        raise ConfigurationError(
+            f"the eventID {ids[0]!r} is not `<shard>:<sequence number>`: this is not Lambda's event"
+        )
+    if mixed:
+        shards = {i.rpartition(":")[0] for i in ids}
+        raise ConfigurationError(f"one event mixes records of several shards ({_some(shards)}): Lambda never does")
     if len(set(sequences)) != len(sequences):
         raise ConfigurationError(
             "several records of one event share a sequence number, so their positions are not unique: Lambda opens KPL"
