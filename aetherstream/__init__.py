@@ -1,3 +1,3 @@
-"""AetherStream: Kinesis Data Streams to S3, Redshift and OpenSearch, every record once or kept where it can be found."""
+"""AetherStream: Kinesis Data Streams to S3, Redshift and OpenSearch; every record once, or kept where you find it."""
 
 __version__ = "0.1.0"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 from isal import igzip
@@ -53,10 +53,7 @@ def compressor(compression: Compression, level: int) -> Callable[[bytes | bytear
     """Return the function `(body, epoch) -> bytes` of a compression; level in that compression's own scale."""
     if compression == "gzip":
         return lambda body, epoch: igzip.compress(body, level, mtime=epoch)
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
+    zstd = _zstd()
 
     def compress(body: bytes | bytearray, epoch: int) -> bytes:
         return zstd.compress(body, level) + _SKIPPABLE + epoch.to_bytes(8, "little")
@@ -64,6 +61,22 @@ def compressor(compression: Compression, level: int) -> Callable[[bytes | bytear
     return compress
 
 
+def _zstd() -> Any:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd
+
+
 def empty_object(key: str, epoch: int) -> bytes:
     """Make an object without events, of this epoch, in the compression that the key's suffix tells."""
     return compressor("zstd" if key.endswith(".zst") else "gzip", 1)(b"", epoch)
+
+
+def lines_of(key: str, body: bytes) -> list[bytes]:
+    """Read the lines of an object that was written here; its key's suffix tells the compression."""
+    if key.endswith(".zst"):
+        # Frame by frame: behind the data stands the skippable frame with the epoch.
+        return _zstd().decompress(body).splitlines()
+    return igzip.decompress(body).splitlines()

@@ -1,0 +1,201 @@
+"""The composition root: settings → pipeline with its stores; what the handlers call."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+
+import boto3
+import msgspec
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from aetherstream.compose import buckets_of, core_of, quarantine_of, sinks_of
+from aetherstream.decode import read_batch
+from aetherstream.delivery.dynamodb import DynamoProgress
+from aetherstream.delivery.ledger import Ledger, Unledgered
+from aetherstream.delivery.put import ObjectStore
+from aetherstream.delivery.recorded import RecordedObjects
+from aetherstream.delivery.s3 import S3Store
+from aetherstream.engine import Engine
+from aetherstream.errors import ConfigurationError
+from aetherstream.pipeline import Pipeline, load
+from aetherstream.settings import Settings, from_environment
+from aetherstream.telemetry import Telemetry
+from aetherstream.timings import Timings
+from aetherstream.transforms.tables import ReferenceTables
+
+WORKERS = 16
+"""Parallel requests: enough to hide S3's latency behind the partitions of a batch."""
+
+_BUILD = Path(__file__).parent / "_build.json"
+
+# A request that hangs must end before Lambda ends the function: that would look like a record that kills it.
+# Three tries of at most 2 + 8 s each stay within the engine's reserve of 30 s.
+_CLIENT = Config(
+    connect_timeout=2, read_timeout=8, retries={"mode": "standard", "max_attempts": 3}, max_pool_connections=WORKERS
+)
+
+
+class LambdaContext(Protocol):
+    """The part of Lambda's context that is used."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda ends the invocation."""
+
+
+class App:
+    """A function: events in, partial batch responses out."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        tables: ReferenceTables,
+        telemetry: Telemetry,
+        recorded: RecordedObjects | None = None,
+    ) -> None:
+        """`recorded`: what a dry run would have written."""
+        self._engine = engine
+        self._tables = tables
+        self._telemetry = telemetry
+        self._recorded = recorded
+
+    def handle(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        """Process one invocation and return the partial batch response."""
+        batch = read_batch(event)
+        for warning in self._tables.refresh():
+            self._telemetry.logger.warning(warning)
+        report = self._engine.process(batch, lambda: context.get_remaining_time_in_millis() / 1000)
+        if self._recorded is not None:
+            self._log_dry_run(self._recorded)
+        self._telemetry.publish(report)
+        return report.response()
+
+    def _log_dry_run(self, recorded: RecordedObjects) -> None:
+        for made in recorded.objects:
+            facts = {"object": f"s3://{made.bucket}/{made.key}", "bytes": len(made.body), **made.metadata}
+            self._telemetry.logger.info("dry run: not written", extra=facts)
+        recorded.objects.clear()
+
+
+def start(settings: Settings | None = None) -> App:
+    """Compose the function, once a process.
+
+    Raises ConfigurationError, with what to change, where the pipeline, the environment or the deployment is wrong.
+    """
+    settings = settings or from_environment()
+    pipeline = load(settings.pipeline, settings.variables)
+    _agree_on_delivery(pipeline, settings)
+    telemetry = Telemetry(pipeline.name, tracing=settings.tracing)
+    session = boto3.Session()
+    s3 = session.client("s3", config=_CLIENT)
+
+    def fetch(uri: str) -> bytes:
+        if not uri.startswith("s3://"):
+            return Path(uri).read_bytes()
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+    tables = tables_of(pipeline, fetch)
+    recorded = RecordedObjects() if settings.dry_run else None
+    store: ObjectStore
+    if recorded is not None:
+        store, ledger = recorded, Unledgered()
+    else:
+        for bucket in buckets_of(pipeline):
+            _require_bucket(s3, bucket)
+        store, ledger = S3Store(s3), _ledger(pipeline, settings, session)
+    engine = engine_of(
+        pipeline,
+        tables,
+        store=store,
+        ledger=ledger,
+        executor=ThreadPoolExecutor(WORKERS, thread_name_prefix="aetherstream"),
+        secrets=settings.variables,
+        timings=telemetry.timings,
+    )
+    return App(engine, tables, telemetry, recorded)
+
+
+def engine_of(
+    pipeline: Pipeline,
+    tables: ReferenceTables,
+    *,
+    store: ObjectStore,
+    ledger: Ledger | Unledgered,
+    executor: Executor,
+    secrets: Mapping[str, str],
+    timings: Callable[[], Timings] = Timings,
+) -> Engine:
+    """Compose the engine of a pipeline with the stores it is to use."""
+    base = _base_version(pipeline)
+
+    def version() -> str:
+        # Reference tables change between batches, and with them what the transforms make.
+        found = sorted(tables.versions.items())
+        return sha256(repr((base, found)).encode()).hexdigest()[:12] if found else base
+
+    return Engine(
+        pipeline.name,
+        core_of(pipeline, tables, secrets),
+        store=store,
+        ledger=ledger,
+        quarantine=quarantine_of(pipeline),
+        object_sinks=sinks_of(pipeline),
+        executor=executor,
+        version=version,
+        timings=timings,
+    )
+
+
+def tables_of(pipeline: Pipeline, fetch: Callable[[str], bytes]) -> ReferenceTables:
+    """Load the reference tables of a pipeline."""
+    raise NotImplementedError
+
+
+def _base_version(pipeline: Pipeline) -> str:
+    """Twelve hex digits for code and configuration: the build's own, and the file as the environment completes it."""
+    build = json.loads(_BUILD.read_bytes())["pipeline_version"] if _BUILD.exists() else "unbuilt"
+    return sha256(build.encode() + msgspec.json.encode(pipeline.file)).hexdigest()[:12]
+
+
+def _agree_on_delivery(pipeline: Pipeline, settings: Settings) -> None:
+    wanted = settings.variables.get("AETHERSTREAM_DELIVERY", pipeline.file.delivery)
+    if wanted != pipeline.file.delivery:
+        raise ConfigurationError(
+            f"{pipeline.path} says `delivery: {pipeline.file.delivery}`, but the template's parameter Delivery is "
+            f"{wanted!r}: make them agree"
+        )
+
+
+def _ledger(pipeline: Pipeline, settings: Settings, session: boto3.Session) -> Ledger | Unledgered:
+    if pipeline.file.delivery == "at_least_once":
+        return Unledgered()
+    if settings.progress_table is None:
+        raise ConfigurationError(
+            "the environment variable AETHERSTREAM_PROGRESS_TABLE is not set: `delivery: exactly_once` needs the "
+            "DynamoDB table of progress items (the template makes one)"
+        )
+    client = session.client("dynamodb", config=_CLIENT)
+    return Ledger(DynamoProgress(client, settings.progress_table), process=uuid.uuid4().hex)
+
+
+def _require_bucket(s3: Any, bucket: str) -> None:
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        if status not in {301, 403, 404}:
+            return  # S3 is not well: the first put will tell, and be retried
+        why = {301: "is in another Region", 403: "may not be used by the function's role (s3:ListBucket)"}
+        raise ConfigurationError(
+            f"bucket {bucket!r} {why.get(status, 'does not exist')}: the pipeline file names it, usually as "
+            "${AETHERSTREAM_BUCKET}, which the template sets to its own bucket"
+        ) from error
+    except BotoCoreError:
+        return

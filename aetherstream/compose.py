@@ -1,0 +1,88 @@
+"""From a loaded pipeline to the parts that run it: the pure core and the sinks. No AWS, no environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import UnsetType
+
+from aetherstream.core import Core
+from aetherstream.decode import Decoder, Limits
+from aetherstream.eventtime import Bounds, EventTime
+from aetherstream.pipeline import Pipeline
+from aetherstream.quarantine import Quarantine
+from aetherstream.sinks.s3 import PartitionKey, S3Archive, by_field, by_time, by_value
+from aetherstream.transforms.compiler import compile_steps
+from aetherstream.transforms.expressions import compile_expression
+from aetherstream.transforms.tables import ReferenceTables
+from aetherstream.transforms.validation import compile_validation
+
+if TYPE_CHECKING:
+    from aetherstream.pipeline.model_sinks import PartitionPart, S3Sink
+
+
+def core_of(pipeline: Pipeline, tables: ReferenceTables, secrets: Mapping[str, str]) -> Core:
+    """Compile the pure part of a pipeline.
+
+    Raises ConfigurationError (StepMistakes) for a step that does not compile.
+    """
+    file = pipeline.file
+    steps = compile_steps(file.transforms, tables=tables.tables, sinks=list(pipeline.sinks), secrets=secrets)
+    return Core(
+        Decoder(Limits(max_expanded=file.source.max_expanded_bytes)),
+        validate=None if pipeline.schema is None else compile_validation(pipeline.schema),
+        transform=steps if file.transforms else None,
+        event_time=_event_time(pipeline),
+        identity=() if isinstance(file.identity, UnsetType) else file.identity,
+    )
+
+
+def _event_time(pipeline: Pipeline) -> EventTime:
+    declared = pipeline.file.event_time
+    if isinstance(declared, UnsetType):
+        return EventTime()
+    bounds = Bounds(
+        not_before=declared.earliest,
+        not_after=declared.latest,
+        max_age=declared.max_age_seconds,
+        max_ahead=declared.max_ahead_seconds,
+    )
+    return EventTime(declared.field, declared.format, bounds)
+
+
+def sinks_of(pipeline: Pipeline) -> list[S3Archive]:
+    """Make the per-object sinks."""
+    return [_archive(name, sink.s3) for name, sink in pipeline.sinks.items() if not isinstance(sink.s3, UnsetType)]
+
+
+def quarantine_of(pipeline: Pipeline) -> Quarantine:
+    """Make the quarantine."""
+    return Quarantine(bucket=pipeline.quarantine.bucket, prefix=str(pipeline.quarantine.prefix), pipeline=pipeline.name)
+
+
+def buckets_of(pipeline: Pipeline) -> Sequence[str]:
+    """Names of the buckets that the pipeline writes, each once."""
+    sinks = [sink.target.bucket for sink in sinks_of(pipeline)]
+    return list(dict.fromkeys([*sinks, pipeline.quarantine.bucket]))
+
+
+def _archive(name: str, sink: S3Sink) -> S3Archive:
+    level = 1 if isinstance(sink.level, UnsetType) else sink.level
+    return S3Archive(
+        name,
+        bucket=sink.bucket,
+        prefix=str(sink.prefix),
+        partition=[_partition_key(part) for part in sink.partition],
+        compression=sink.compression,
+        level=level,
+        max_partitions=sink.max_partitions,
+    )
+
+
+def _partition_key(part: PartitionPart) -> PartitionKey:
+    if not isinstance(part.time, UnsetType):
+        return by_time(part.time, part.name)
+    if not isinstance(part.field, UnsetType):
+        return by_field(part.field, part.name)
+    return by_value(compile_expression(str(part.expr)), part.name)

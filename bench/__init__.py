@@ -1,0 +1,1 @@
+"""Benchmarks: the engine beside its floor and its peers, in one run."""

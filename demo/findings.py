@@ -1,0 +1,101 @@
+"""What a run came to: counted from what stands in S3, the dead letters and the progress table, not from what was said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+from aetherstream.delivery.dynamodb import from_item
+from aetherstream.local.stack import Stack
+from aetherstream.objects import lines_of
+from demo.traffic import Expectation
+
+
+@dataclass(slots=True)
+class Findings:
+    """The numbers of a run."""
+
+    expected: Expectation
+    seconds: float
+    archive: Path
+    """Where the objects stand as files."""
+    counters: Counter[str] = field(default_factory=Counter)
+    """Totals of the progress items over all shards."""
+    lines: int = 0
+    """Lines in the archive's objects."""
+    distinct: int = 0
+    """Distinct event ids among them."""
+    quarantined: Counter[str] = field(default_factory=Counter)
+    """Envelopes by fingerprint."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """`stage: reason` of each fingerprint."""
+    objects: int = 0
+    bytes: int = 0
+    dead_letters: int = 0
+    unfinished: int = 0
+    """Keys that attempts noted and no completion covers."""
+
+    @property
+    def records_in(self) -> int:
+        """User records that were sent: single ones, KPL sub-records, lines, array elements."""
+        return self.expected.user_records
+
+    def checks(self) -> dict[str, bool]:
+        """Each part of the balance, by what it says."""
+        count = self.counters
+        refused = sum(self.quarantined.values())
+        return {
+            f"{self.records_in:,} records sent = {count['passed']:,} passed on + {refused:,} quarantined + "
+            f"{count['dropped']:,} dropped": self.records_in == count["passed"] + refused + count["dropped"],
+            f"{count['archive.events']:,} events made for archive = {self.lines:,} lines there": count["archive.events"]
+            == count["archive.delivered"]
+            == self.lines,
+            f"no event twice: {self.distinct:,} distinct event ids": self.distinct == self.lines,
+            f"{refused:,} quarantined = {sum(self.expected.broken.values()):,} broken on purpose": refused
+            == count["quarantined"]
+            == sum(self.expected.broken.values()),
+            "no dead letters, nothing left open": self.dead_letters == 0 and self.unfinished == 0,
+        }
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every record is accounted for, once."""
+        return all(self.checks().values())
+
+
+def collect(stack: Stack, expected: Expectation, seconds: float) -> Findings:
+    """Read everything that the run left."""
+    bucket = stack.outputs["BucketName"]
+    found = Findings(expected, seconds, stack.object_files(bucket) / "flights" / "archive")
+    for page in stack.clients.dynamodb.get_paginator("scan").paginate(TableName=stack.outputs["ProgressTableName"]):
+        for item in page["Items"]:
+            progress = from_item(dict(item))
+            found.counters.update(progress.counters)
+            found.unfinished += len(progress.open)
+    ids: set[str] = set()
+    for key, body in _objects(stack, bucket, "flights/"):
+        found.objects += 1
+        found.bytes += len(body)
+        for line in lines_of(key, body):
+            value = orjson.loads(line)
+            if key.startswith("flights/quarantine/"):
+                found.quarantined[value["fingerprint"]] += 1
+                found.reasons[value["fingerprint"]] = f"{value['stage']}: {value['reason']}"
+            else:
+                found.lines += 1
+                ids.add(value["_event_id"])
+    found.distinct = len(ids)
+    found.dead_letters = sum(1 for _ in _objects(stack, stack.outputs["DeadLetterBucketName"], "aws/"))
+    return found
+
+
+def _objects(stack: Stack, bucket: str, prefix: str) -> list[tuple[str, bytes]]:
+    s3 = stack.clients.s3
+    return [
+        (entry["Key"], s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read())
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        for entry in page.get("Contents", [])
+    ]

@@ -1,0 +1,89 @@
+"""The demo's report: for a person, and as JSON for a program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from rich.console import Console
+from rich.table import Table
+
+from demo.findings import Findings
+
+QUERY = """SELECT airline, count(*) AS flights, round(avg(dep_delay), 1) AS mean_delay
+FROM read_json('{archive}/*/*.ndjson.gz', hive_partitioning = true)
+GROUP BY airline ORDER BY flights DESC LIMIT 5"""
+
+
+def as_json(found: Findings) -> dict[str, Any]:
+    """The report for programs."""
+    return {
+        "records_in": found.records_in,
+        "delivered": {"archive": found.lines},
+        "quarantined": dict(found.quarantined),
+        "quarantine_reasons": found.reasons,
+        "dropped": found.counters["dropped"],
+        "settled": found.counters["settled"],
+        "dead_letters": found.dead_letters,
+        "objects": found.objects,
+        "bytes": found.bytes,
+        "seconds": round(found.seconds, 2),
+        "records_per_second": round(found.records_in / found.seconds),
+        "balanced": found.balanced,
+        "checks": found.checks(),
+    }
+
+
+def show(found: Findings, console: Console, report: Path) -> None:
+    """The report for a person."""
+    console.print()
+    table = Table.grid(padding=(0, 3))
+    table.add_column(justify="left")
+    table.add_column(justify="right", style="bold")
+    table.add_column(style="dim")
+    rate = found.records_in / found.seconds
+    for name, value, note in (
+        ("records in", f"{found.records_in:,}", "sent by the producer, counted one by one"),
+        ("delivered to archive", f"{found.lines:,}", "lines in S3"),
+        ("dropped", f"{found.counters['dropped']:,}", "cancelled flights: the pipeline's filter"),
+        ("quarantined", f"{sum(found.quarantined.values()):,}", "kept with their bytes and the reason"),
+        ("settled before", f"{found.counters['settled']:,}", "brought again by Lambda, not delivered again"),
+        ("dead letters", f"{found.dead_letters:,}", ""),
+        ("objects", f"{found.objects:,}", f"{found.bytes / 1e6:.1f} MB, gzip"),
+        ("time", f"{found.seconds:.1f} s", f"{rate:,.0f} records/s, producer and stack on this machine"),
+    ):
+        table.add_row(name, value, note)
+    console.print(table)
+    _show_quarantine(found, console)
+    console.print("\n[bold]Balance[/bold]")
+    for text, holds in found.checks().items():
+        console.print(f"  {'[green]✓[/green]' if holds else '[red]✗[/red]'} {text}", highlight=False)
+    _show_query(found, console)
+    console.print(f"\n  this report as JSON  {report}", highlight=False)
+    if found.balanced:
+        console.print("\n[bold green]Every record is accounted for, once.[/bold green]\n")
+    else:
+        console.print("\n[bold red]The accounting does not balance: see above.[/bold red]\n")
+
+
+def _show_quarantine(found: Findings, console: Console) -> None:
+    table = Table("fingerprint", "records", "why", title="Quarantine", title_justify="left", box=None, padding=(0, 2))
+    for fingerprint, count in found.quarantined.most_common():
+        table.add_row(fingerprint, str(count), found.reasons[fingerprint])
+    console.print()
+    console.print(table)
+
+
+def _show_query(found: Findings, console: Console) -> None:
+    query = QUERY.format(archive=found.archive)
+    console.print("\n[bold]Where to look[/bold]")
+    console.print(f"  objects              {found.archive}", highlight=False, soft_wrap=True)
+    console.print("  a query with DuckDB, and what it gives:\n", highlight=False)
+    console.print("    " + query.replace("\n", "\n    "), highlight=False, soft_wrap=True)
+    answer = duckdb.sql(query)
+    table = Table(*answer.columns, box=None, padding=(0, 2))
+    for row in answer.fetchall():
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row))
+    console.print()
+    console.print(table)
