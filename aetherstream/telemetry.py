@@ -1,4 +1,4 @@
-"""What a function says of itself: one structured log line and one set of EMF metrics a batch, spans where tracing is on.
+"""What a function says of itself: one log line and one set of EMF metrics a batch, spans where tracing is on.
 
 Nothing is logged per record at INFO: a line a record makes a batch three times slower.
 """

@@ -51,7 +51,7 @@ def floor_kpl(event: Event) -> int:
 
 
 def powertools(event: Event) -> int:
-    """What the Powertools documentation shows: a record handler under BatchProcessor; json, gzip 6, the same transform."""
+    """What the Powertools documentation shows: a record handler under BatchProcessor; json, gzip 6."""
     groups: dict[str, list[str]] = {}
 
     def handle(record: KinesisStreamRecord) -> None:

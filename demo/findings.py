@@ -1,4 +1,4 @@
-"""What a run came to: counted from what stands in S3, the dead letters and the progress table, not from what was said."""
+"""What a run came to: counted from what stands in S3, the dead letters and the progress table."""
 
 from __future__ import annotations
 

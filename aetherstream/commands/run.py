@@ -26,18 +26,16 @@ _ARRIVAL = 1_767_225_600.0
 @click.command()
 @click.argument("pipeline", type=click.Path(path_type=Path, dir_okay=False), default="pipelines/flights.yaml")
 @click.option(
-    "--event", type=click.Path(path_type=Path, dir_okay=False), help="A Lambda event, for example events/good.json."
+    "--event", type=click.Path(path_type=Path, dir_okay=False), help="A Lambda event, such as events/good.json."
 )
-@click.option(
-    "--input", "lines", type=click.File("rb"), help="An NDJSON file, or - for standard input: one record a line."
-)
+@click.option("--input", "lines", type=click.File("rb"), help="NDJSON, a record a line; - for standard input.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=".aetherstream/run", show_default=True)
 @click.option("--dry-run", is_flag=True, help="Say what would be delivered, and touch nothing.")
 def run(pipeline: Path, event: Path | None, lines: BinaryIO | None, out: Path, *, dry_run: bool) -> None:
-    """Push events through PIPELINE with local sinks: objects become files, the response and the accounting are printed."""
+    """Push events through PIPELINE with local sinks: objects become files; response and accounting are printed."""
     if (event is None) == (lines is None):
         raise UsageError(
-            "say what to run: --event FILE (a Lambda event) or --input FILE (NDJSON, - for standard input)"
+            "say what to run: --event FILE (a Lambda event), or --input FILE (NDJSON, - for standard input)"
         )
     batches = [_event(event)] if event is not None else _batches(lines) if lines is not None else []
     for report, objects in _process(pipeline, batches):
@@ -72,9 +70,7 @@ def _process(path: Path, batches: Iterator[KinesisRecords] | list[KinesisRecords
 
 def _read_local(uri: str) -> bytes:
     if uri.startswith("s3://"):
-        raise UsageError(
-            f"the table {uri} is in S3; `aetherstream run` works without AWS: use a file beside the pipeline"
-        )
+        raise UsageError(f"the table {uri} is in S3; `aetherstream run` has no AWS: use a file beside the pipeline")
     return Path(uri).read_bytes()
 
 

@@ -18,15 +18,15 @@ DIGEST = "aether-digest"
 _TRIES = 8
 
 
-class PreconditionFailed(Exception):  # noqa: N818 - S3's own name for it
+class PreconditionFailed(Exception):
     """S3's 412: the condition of a put did not hold."""
 
 
-class Conflict(Exception):  # noqa: N818 - S3's own name for it
+class Conflict(Exception):
     """S3's 409: another conditional operation on this key was under way; put again."""
 
 
-class Missing(Exception):  # noqa: N818 - S3's own name for it
+class Missing(Exception):
     """S3's 404 to a put with `If-Match`: the object is gone."""
 
 
