@@ -60,7 +60,7 @@ class Quarantine:
     def __init__(self, *, bucket: str, prefix: str, pipeline: str) -> None:
         self.target = Target(bucket, prefix, SUFFIX["gzip"])
         self._pipeline = pipeline
-        self._compress = compressor("gzip", 6)
+        self._compress = compressor("gzip", 3)
 
     def key(self, batch: KinesisRecords, first: int, position: str) -> str:
         """Key of the attempt's object; its day is that of the first record's arrival, not of the clock."""

@@ -1,0 +1,56 @@
+"""A per-record sink in memory that fails on request: what tests put where OpenSearch or DynamoDB stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+
+from aetherstream.errors import Rejected
+from aetherstream.records import Event
+from aetherstream.sinks.base import Outcome
+
+Answer = Rejected | str | None
+"""What a document comes to: refused for good, not now (the reason), or stored."""
+
+
+def store_all(document_id: str, document: Event) -> Answer:  # noqa: ARG001
+    """Store every document."""
+    return None
+
+
+class MemoryRecordSink:
+    """`RecordSink` in memory. `answer` may be replaced at any time; `max_bytes` refuses documents that are larger."""
+
+    def __init__(
+        self,
+        name: str = "search",
+        *,
+        answer: Callable[[str, Event], Answer] = store_all,
+        max_bytes: int = 10 * 1024 * 1024,
+    ) -> None:
+        self.name = name
+        self.answer = answer
+        self.down: str | None = None
+        """Why the sink does not answer at all; None: it does."""
+        self.documents: dict[str, Event] = {}
+        self.writes = 0
+        self._max_bytes = max_bytes
+
+    def deliver(self, documents: Mapping[str, Event], seconds: float, /) -> Outcome:
+        """See `RecordSink.deliver`."""
+        outcome = Outcome()
+        if self.down is not None:
+            outcome.undelivered = dict.fromkeys(documents, self.down)
+            return outcome
+        for document_id, document in documents.items():
+            answer = self.answer(document_id, document) if seconds > 0 else "no time left"
+            if len(str(document)) > self._max_bytes:
+                answer = Rejected("document is too large", f"{document_id}: larger than {self._max_bytes} bytes")
+            if isinstance(answer, Rejected):
+                outcome.rejected[document_id] = answer
+            elif answer is not None:
+                outcome.undelivered[document_id] = answer
+            else:
+                self.documents[document_id] = deepcopy(document)
+                self.writes += 1
+        return outcome
