@@ -14,10 +14,13 @@ from typing import Any, Literal
 import orjson
 from isal import igzip
 
+from aetherstream.errors import ConfigurationError
 from aetherstream.records import Event
 
 Compression = Literal["gzip", "zstd"]
 SUFFIX: dict[str, str] = {"gzip": "ndjson.gz", "zstd": "ndjson.zst"}
+_LEVELS = {"gzip": (0, 3), "zstd": (1, 22)}
+"""isal's gzip has four levels."""
 
 # RFC 8878, 3.1.2: a skippable frame is a magic of 0x184D2A50..5F, a little-endian length, and that many bytes.
 _SKIPPABLE = b"\x50\x2a\x4d\x18\x08\x00\x00\x00"
@@ -50,7 +53,13 @@ def ndjson(values: Sequence[Event]) -> bytearray:
 
 
 def compressor(compression: Compression, level: int) -> Callable[[bytes | bytearray, int], bytes]:
-    """Return the function `(body, epoch) -> bytes` of a compression; level in that compression's own scale."""
+    """Return the function `(body, epoch) -> bytes` of a compression; level in that compression's own scale.
+
+    Raises ConfigurationError for a level that the compression does not have: here, not at the first object.
+    """
+    low, high = _LEVELS[compression]
+    if not low <= level <= high:
+        raise ConfigurationError(f"{compression} level {level}: it must be {low} to {high}")
     if compression == "gzip":
         return lambda body, epoch: igzip.compress(body, level, mtime=epoch)
     zstd = _zstd()

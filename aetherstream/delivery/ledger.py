@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aetherstream.delivery.progress import Attempt, Noted, Progress, ProgressStore, ended, next_attempt
-from aetherstream.errors import Retryable, Superseded
+from aetherstream.errors import ConfigurationError, Retryable, Superseded
 
 _MIXED = "*"
 """Version of a key that attempts of several versions have noted: it differs from every version."""
@@ -131,7 +131,7 @@ class Ledger:
             return
         try:
             self._write(ended(item))
-        except Retryable:
+        except (Retryable, ConfigurationError):
             # Remember who we are: a claim by the same process proves that it was not killed.
             self._known.pop(key, None)
 

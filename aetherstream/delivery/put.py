@@ -76,7 +76,8 @@ def put(store: ObjectStore, bucket: str, key: str, body: bytes, metadata: Mappin
             if head is None:
                 etag = None
                 continue
-            stored = int(head.metadata.get(EPOCH, "-1"))
+            text = head.metadata.get(EPOCH, "")
+            stored = int(text) if text.isdecimal() else -1
             if stored > epoch:
                 raise Superseded(
                     f"s3://{bucket}/{key} was written by epoch {stored}, this attempt is {epoch}"
