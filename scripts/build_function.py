@@ -195,7 +195,7 @@ def _is_test(path: Path) -> bool:
 
 
 def pipeline_version(root: Path, files: Iterable[Path]) -> str:
-    """Twelve hex digits over everything that decides what a record becomes: code, pipelines, tables, locked libraries."""
+    """Twelve hex digits over what decides what a record becomes: code, pipelines, tables, locked libraries."""
     digest = hashlib.sha256()
     for path in sorted({*files, Path(REQUIREMENTS)}):
         content = (root / path).read_bytes()
@@ -226,7 +226,7 @@ def build(target: Target, into: Path, root: Path = ROOT) -> dict[str, str]:
     (into / BUILD_FILE).write_text(json.dumps(about, indent=2) + "\n")
     size = _settle(into)
     if size > MAX_BYTES:
-        raise BuildError(f"the package has {size:,} bytes, more than {MAX_BYTES:,}; see {REQUIREMENTS}")
+        raise BuildError(f"the package has {size:,} bytes; {MAX_BYTES:,} are allowed. See {REQUIREMENTS}")
     return about | {"bytes": f"{size}"}
 
 

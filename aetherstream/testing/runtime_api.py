@@ -53,6 +53,15 @@ class _Pending:
     deadline_ms: int
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that was killed while it waited."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class RuntimeApi:
     """The HTTP server of the Runtime API, on a free port of the loopback interface, for one runtime client."""
 
@@ -75,8 +84,7 @@ class RuntimeApi:
             def log_message(self, *args: object) -> None:
                 """Nothing: the function's own output is what matters."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
