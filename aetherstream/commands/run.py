@@ -49,7 +49,8 @@ Made = list[tuple[str, bytes, str]]
 def _process(path: Path, batches: Iterator[KinesisRecords] | list[KinesisRecords]) -> Iterator[tuple[Report, Made]]:
     from concurrent.futures import ThreadPoolExecutor
 
-    from aetherstream.app import engine_of, tables_of
+    from aetherstream.app import engine_of
+    from aetherstream.compose import tables_of
     from aetherstream.delivery.ledger import Unledgered
     from aetherstream.delivery.recorded import RecordedObjects
     from aetherstream.pipeline import load

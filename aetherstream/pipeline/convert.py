@@ -95,16 +95,17 @@ def _expected(error: Any, rule: dict[str, Any], schema: dict[str, Any]) -> str:
     rule = _resolved(rule, schema)
     value, kind = error.instance, error.kind.name
     shown = _shown(value)
-    what = rule.get("title") or " or ".join(dict.fromkeys(_types(rule, schema)))
+    kinds = list(dict.fromkeys(_types(rule, schema)))
+    what = " or ".join(kinds) if "properties" in rule else rule.get("title") or " or ".join(kinds)
     if kind not in ("type", "anyOf", "pattern") or not what:
         message = str(error.message)
     elif kind == "pattern" and rule.get("title") is None:
         message = f"{shown} does not match {rule['pattern']}"
     else:
         message = f"expected {what}, got {shown}"
-    if not isinstance(value, str | dict | list) and value is not None and "text" in what:
+    if not isinstance(value, str | dict | list) and value is not None and "text" in kinds:
         message += "; put quotes around it to make it text"
-    elif isinstance(value, str) and "true or false" in what:
+    elif isinstance(value, str) and "true or false" in kinds:
         message += "; write true or false (YAML 1.2: yes, no, on and off are text)"
     elif rule.get("examples"):
         message += f"; for example {_plain(rule['examples'][0])}"

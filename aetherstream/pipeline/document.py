@@ -58,7 +58,7 @@ class Document:
         try:
             self._root = yaml.compose(text, Loader=_Loader)
         except yaml.YAMLError as error:
-            self.mistakes.append(_syntax(error))
+            self.mistakes.append(_syntax(error, text))
             return
         if self._root is not None:
             self.value = self._build(self._root, ())
@@ -137,7 +137,7 @@ class Document:
         tag = node.tag
         if "${" in text and self._env is not None:
             text = self._filled(node, path, text)
-            if node.style is None:
+            if not node.style:
                 tag = _resolve(text)
         kind = tag.removeprefix(_TAG)
         if kind == "str" or kind == "merge":
@@ -230,12 +230,14 @@ def _resolve(text: str) -> str:
     return _TAG + "str"
 
 
-def _syntax(error: yaml.YAMLError) -> Mistake:
+def _syntax(error: yaml.YAMLError, text: str) -> Mistake:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     problem = str(getattr(error, "problem", None) or error)
     hint = ""
-    if "cannot start any token" in problem:
+    if "did not find expected" in problem and mark and "${" in text.splitlines()[mark.line][: mark.column + 2]:
+        hint = "; inside [...] and {...} a value with ${...} must be quoted"
+    elif "cannot start any token" in problem:
         hint = "; YAML indents with spaces, not tabs, and a value that begins with @, ` or % must be quoted"
     elif "mapping values are not allowed" in problem:
         hint = "; is the indentation right, and is a value quoted that holds a colon and a space?"

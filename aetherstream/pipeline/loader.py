@@ -55,11 +55,17 @@ def load(path: Path, env: Mapping[str, str]) -> Pipeline:
         PipelineMistakes: everything that is wrong in the file, each with its line.
         ConfigurationError: the file can't be read.
     """
-    return resolve(read(path, env), path, env)
+    document = read(path, env)
+    pipeline = resolve(document, path, env)
+    document.raise_mistakes()
+    return pipeline
 
 
 def resolve(document: Document, path: Path, env: Mapping[str, str]) -> Pipeline:
-    """Make a `Pipeline` of a document that was read; raises as `load` does."""
+    """Make a `Pipeline` of a document that was read, and note in the document what its parts don't agree on.
+
+    Raises `PipelineMistakes` where the document has not the form of a pipeline.
+    """
     file = convert(document, PipelineFile)
     if file is None:
         document.raise_mistakes()
@@ -67,7 +73,6 @@ def resolve(document: Document, path: Path, env: Mapping[str, str]) -> Pipeline:
     check_meaning(file, document)
     schema = _schema(file, path.parent, document)
     quarantine = _quarantine(file, env, document)
-    document.raise_mistakes()
     return Pipeline(file=file, path=path, schema=schema, sinks=_sinks(file), quarantine=quarantine)
 
 

@@ -19,8 +19,9 @@ an editor with a YAML language server completes and checks it.
 ```
 
 `${NAME}` and `${NAME:-default}` in values are filled in from the environment; `$${` is a literal `${`. An unquoted
-value is read as if the variable's text stood there (`level: ${LEVEL}` can be a number), a quoted one stays text. YAML is read
-as version 1.2: `yes`, `no`, `on`, `off` and dates are text. Secrets never stand in the file.
+value is read as if the variable's text stood there (`level: ${LEVEL}` can be a number), a quoted one stays text; inside
+`{...}` and `[...]` it must be quoted. YAML is read as version 1.2: `yes`, `no`, `on`, `off` and dates are text. Secrets
+never stand in the file.
 
 Sizes: `1000`, `32MB` (decimal), `32MiB` (binary). Durations: `90` (seconds), `500ms`, `90s`, `1h30m`, `30d`. Dates and
 timestamps are UTC where they name no zone.
@@ -101,7 +102,7 @@ def _table(definition: dict[str, Any], definitions: dict[str, Any]) -> str:
     for name, rule in definition["properties"].items():
         default = "required" if name in required else _code(rule["default"]) if "default" in rule else ""
         example = _code(rule["examples"][0]) if rule.get("examples") else ""
-        meaning = _text(rule.get("description", ""))
+        meaning = _text(rule.get("description") or _meaning(rule, definitions))
         cells = [f"`{name}`", _type(rule, definitions), default, meaning, example]
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows) + "\n"
@@ -123,6 +124,10 @@ def _type(rule: dict[str, Any], definitions: dict[str, Any]) -> str:
     if kind == "object" and isinstance(rule.get("additionalProperties"), dict):
         return f"mapping of names to {_type(rule['additionalProperties'], definitions)}"
     return _TYPES.get(str(kind), "any value")
+
+
+def _meaning(rule: dict[str, Any], definitions: dict[str, Any]) -> str:
+    return next((definitions[name].get("description", "") for name in _references(rule)), "")
 
 
 def _text(text: str) -> str:

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, date, datetime, time
 
 SIZE = r"^[0-9]+ ?([KMG]i?)?B?$"
-DURATION = r"^([0-9]+(\.[0-9]+)? ?(ms|s|m|h|d|w))+$"
+DURATION = r"^([0-9]+(\.[0-9]+)? ?(ms|s|m|h|d|w) ?)+$"
 INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]+(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
 
 _UNITS = {"K": 1000, "M": 1000**2, "G": 1000**3, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}

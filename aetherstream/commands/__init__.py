@@ -1,0 +1,1 @@
+"""The commands of the `aetherstream` command line; each module is imported when its command is called."""

@@ -1,0 +1,43 @@
+"""The pure part of a pipeline, as the commands run it: tables from this machine (or S3), no sinks."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from aetherstream.compose import core_of
+from aetherstream.errors import ConfigurationError, UsageError
+from aetherstream.pipeline import Pipeline
+from aetherstream.pipeline.cases import RunCore
+from aetherstream.pipeline.compiled import stand_in_secrets, tables_of
+from aetherstream.records import Events, KinesisRecords, Rejection
+
+
+def core_runner(pipeline: Pipeline, variables: Mapping[str, str]) -> RunCore:
+    """Compile a pipeline once and return what runs records through it."""
+    secrets = {**stand_in_secrets(pipeline.file.transforms), **variables}
+    core = core_of(pipeline, tables_of(pipeline, fetch, lambda: 0.0), secrets)
+
+    def run(_: Pipeline, records: KinesisRecords) -> tuple[Events, list[Rejection], int]:
+        prepared = core.prepare(records, 0, len(records))
+        return prepared.events, prepared.rejections, prepared.dropped
+
+    return run
+
+
+def fetch(uri: str) -> bytes:
+    """Read a reference table: a path of this machine, or `s3://bucket/key`."""
+    if not uri.startswith("s3://"):
+        try:
+            return Path(uri).read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"{uri}: the reference table can't be read: {error.strerror}") from None
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ModuleNotFoundError:
+        raise UsageError(f"{uri}: reading it needs boto3: pip install 'aetherstream[cli]'") from None
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    try:
+        body: bytes = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    except (BotoCoreError, ClientError) as error:
+        raise UsageError(f"{uri}: the reference table can't be read: {error}") from None
+    return body

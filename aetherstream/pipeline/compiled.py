@@ -1,0 +1,131 @@
+"""The parts of a pipeline that need imports and files: reference tables, steps, expressions, the validator.
+
+`check` tries all of them and names every mistake; the composition root makes them for real.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import UnsetType
+
+from aetherstream.errors import ConfigurationError
+from aetherstream.pipeline.document import Document, read
+from aetherstream.pipeline.loader import Pipeline, resolve
+from aetherstream.pipeline.mistakes import Path as Place
+from aetherstream.transforms.compiler import compile_steps, secret_names, table_columns
+from aetherstream.transforms.expressions import ExpressionError, compile_expression
+from aetherstream.transforms.mistakes import StepMistakes
+from aetherstream.transforms.model import Step
+from aetherstream.transforms.tables import ReferenceTables, Table, TableSource
+from aetherstream.transforms.transform import Transform
+from aetherstream.transforms.validation import compile_validation
+
+_CLOCKS = ("now", "today", "utcnow", "time", "date", "clock", "current_timestamp", "current_date", "sysdate")
+
+
+def tables_of(pipeline: Pipeline, fetch: Callable[[str], bytes], clock: Callable[[], float]) -> ReferenceTables:
+    """Load the reference tables of a pipeline.
+
+    Args:
+        pipeline: The pipeline.
+        fetch: Reads a path of this machine, or `s3://bucket/key`.
+        clock: Gives seconds that never go back.
+
+    Raises:
+        ConfigurationError: a table is not what the pipeline needs.
+    """
+    columns = table_columns(pipeline.file.transforms)
+    sources = {
+        name: TableSource(pipeline.table_uri(name), table.key, table.reload_seconds, columns.get(name, ()))
+        for name, table in pipeline.file.tables.items()
+    }
+    return ReferenceTables(sources, fetch, clock)
+
+
+def transform_of(pipeline: Pipeline, tables: Mapping[str, Table], secrets: Mapping[str, str]) -> Transform:
+    """Compile the steps of a pipeline.
+
+    Raises:
+        PipelineMistakes: with the lines of all steps at fault.
+    """
+    try:
+        return compile_steps(pipeline.file.transforms, tables=tables, sinks=list(pipeline.sinks), secrets=secrets)
+    except StepMistakes as error:
+        document = read(pipeline.path, None)
+        _note(error, document)
+        document.raise_mistakes()
+        raise
+
+
+def stand_in_secrets(steps: Sequence[Step]) -> dict[str, str]:
+    """Return keys for the steps that want one from the environment, where only the form of their result matters."""
+    return dict.fromkeys(secret_names(steps), "a stand-in for a secret key, as long as one")
+
+
+def check(path: Path, env: Mapping[str, str]) -> Pipeline:
+    """Load a pipeline and try all its parts. Tables in S3 are not read, and secrets need not be there.
+
+    Raises:
+        PipelineMistakes: everything that is wrong in the file, each with its line.
+        ConfigurationError: the file can't be read.
+    """
+    document = read(path, env)
+    pipeline = resolve(document, path, env)
+    file = pipeline.file
+    try:
+        secrets = {**stand_in_secrets(file.transforms), **env}
+        tables = _tables(pipeline, document)
+        compile_steps(file.transforms, tables=tables, sinks=list(pipeline.sinks), secrets=secrets)
+    except StepMistakes as error:
+        _note(error, document)
+    for place, text in _partition_expressions(pipeline):
+        try:
+            compile_expression(text)
+        except ExpressionError as error:
+            document.add(place, f"{error}{_no_clock(text)}")
+    if pipeline.schema is not None:
+        try:
+            compile_validation(dict(pipeline.schema))
+        except ConfigurationError as error:
+            document.add(("validate", "schema"), str(error))
+    document.raise_mistakes()
+    return pipeline
+
+
+def _note(error: StepMistakes, document: Document) -> None:
+    for mistake in error.mistakes:
+        document.add(("transforms", *mistake.path), mistake.message)
+
+
+def _tables(pipeline: Pipeline, document: Document) -> dict[str, Table]:
+    columns = table_columns(pipeline.file.transforms)
+    tables = {}
+    for name, declared in pipeline.file.tables.items():
+        uri = pipeline.table_uri(name)
+        try:
+            if not declared.remote:
+                tables[name] = Table.parse(Path(uri).read_bytes(), declared.key, file=uri)
+                continue
+        except OSError as error:
+            document.add(("tables", name, "file"), f"{uri} can't be read: {error.strerror}")
+        except ConfigurationError as error:
+            document.add(("tables", name), str(error))
+        # Not here, or broken and said so: the steps that read it are checked as if it had what they take.
+        tables[name] = Table({}, columns.get(name, ()), "")
+    return tables
+
+
+def _partition_expressions(pipeline: Pipeline) -> Iterator[tuple[Place, str]]:
+    for name, sink in pipeline.sinks.items():
+        for index, part in enumerate(() if isinstance(sink.s3, UnsetType) else sink.s3.partition):
+            if not isinstance(part.expr, UnsetType):
+                yield ("sinks", name, "s3", "partition", index, "expr"), part.expr
+
+
+def _no_clock(text: str) -> str:
+    if not any(f"{clock}(" in text.replace(" ", "") for clock in _CLOCKS):
+        return ""
+    return (
+        "; there is no clock in expressions, because a retry must find the partition of the first attempt:"
+        " use `time: day` for the event's time"
+    )

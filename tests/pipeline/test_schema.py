@@ -1,0 +1,75 @@
+import json
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+import yaml
+
+from aetherstream.pipeline.reference import markdown
+from aetherstream.pipeline.schema import cases_schema, json_schema
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_committed_schema_is_that_of_the_model() -> None:
+    committed = json.loads((ROOT / "docs/reference/pipeline.schema.json").read_text())
+    assert committed == json_schema(), "run `aetherstream schema > docs/reference/pipeline.schema.json`"
+
+
+def test_the_committed_schema_of_tests_is_that_of_the_model() -> None:
+    committed = json.loads((ROOT / "docs/reference/pipeline-test.schema.json").read_text())
+    assert committed == cases_schema(), "run `aetherstream schema --tests > docs/reference/pipeline-test.schema.json`"
+
+
+def test_the_committed_reference_is_that_of_the_model() -> None:
+    committed = (ROOT / "docs/reference/pipeline.md").read_text()
+    assert committed == markdown(), "run `aetherstream schema --markdown > docs/reference/pipeline.md`"
+
+
+def test_both_schemas_are_json_schemas() -> None:
+    jsonschema_rs.meta.validate(json_schema())
+    jsonschema_rs.meta.validate(cases_schema())
+
+
+def test_an_editor_finds_nothing_wrong_with_the_example_as_written() -> None:
+    document = yaml.load((ROOT / "pipelines/flights.yaml").read_text(), yaml.BaseLoader)  # noqa: S506 - texts only
+    errors = jsonschema_rs.validator_for(json_schema()).iter_errors(document)
+    assert [error.message for error in errors] == []
+
+
+def minimal(**more: object) -> dict[str, object]:
+    return {"pipeline": "p", "sinks": {"archive": {"s3": {"bucket": "data-bucket"}}}, **more}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        minimal(),
+        minimal(delivery="${DELIVERY}"),
+        minimal(sinks={"a": {"s3": {"bucket": "${B}", "level": "${LEVEL}", "partition": [{"time": "${T}"}]}}}),
+    ],
+)
+def test_an_editor_takes_variables_where_values_have_a_form(document: dict[str, object]) -> None:
+    assert jsonschema_rs.validator_for(json_schema()).is_valid(document)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        minimal(delivery="sometimes"),
+        minimal(sinks={"a": {"s3": {"bucket": "B"}}}),
+        minimal(sinks={"a": {}}),
+        minimal(sinks={}),
+        minimal(transforms=[{}]),
+        minimal(transforms=[{"drop": ["a"], "select": ["b"]}]),
+        minimal(sinks={"a": {"s3": {"bucket": "data-bucket", "partition": [{"time": "day", "field": "x"}]}}}),
+        minimal(more=1),
+    ],
+)
+def test_an_editor_marks_what_the_loader_refuses(document: dict[str, object]) -> None:
+    assert not jsonschema_rs.validator_for(json_schema()).is_valid(document)
+
+
+def test_every_field_of_the_reference_has_a_meaning() -> None:
+    rows = [line for line in markdown().splitlines() if line.startswith("| `")]
+    assert [row for row in rows if row.replace("\\|", "/").split("|")[4].strip() == ""] == []
