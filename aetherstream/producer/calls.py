@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError, NoRegionError  # noqa: A004
 
+from aetherstream.errors import UsageError
 from aetherstream.producer.entry import Batch, CallFailure
 from aetherstream.producer.shards import ShardMap
 
 
-class KinesisClient(Protocol):
+# As properties, so that a client typed by boto3-stubs fits too: its keyword arguments are those of the API, not any.
+class ListingClient(Protocol):
+    """A client that lists shards."""
+
+    @property
+    def list_shards(self) -> Callable[..., Any]:
+        """ListShards."""
+
+
+class KinesisClient(ListingClient, Protocol):
     """What the producer uses of `boto3.client("kinesis")`; it must be safe to share between threads, as that one is."""
 
-    def put_records(self, **request: Any) -> Any:
+    @property
+    def put_records(self) -> Callable[..., Any]:
         """PutRecords."""
-
-    def list_shards(self, **request: Any) -> Any:
-        """ListShards."""
 
 
 THROTTLES: Final = frozenset(
@@ -58,20 +66,17 @@ def connect(endpoint_url: str | None, region: str | None, senders: int) -> Kines
     import boto3
     from botocore.config import Config
 
-    create: Any = boto3.client
-    client: KinesisClient = create(
-        "kinesis",
-        endpoint_url=endpoint_url,
-        region_name=region,
-        config=Config(
-            retries={"total_max_attempts": 1},
-            max_pool_connections=senders + 1,
-            connect_timeout=5,
-            read_timeout=30,
-            user_agent_extra="aetherstream-producer",
-        ),
+    config = Config(
+        retries={"total_max_attempts": 1},
+        max_pool_connections=senders + 1,
+        connect_timeout=5,
+        read_timeout=30,
+        user_agent_extra="aetherstream-producer",
     )
-    return client
+    try:
+        return boto3.client("kinesis", endpoint_url=endpoint_url, region_name=region, config=config)
+    except NoRegionError as error:
+        raise UsageError("no AWS region is known: name one, or set AWS_REGION or AWS_DEFAULT_REGION") from error
 
 
 Outcome = Sequence[Mapping[str, Any]] | CallFailure
@@ -89,14 +94,22 @@ def put(client: KinesisClient, stream: str, batch: Batch) -> Outcome:
 
 
 def shard_map(client: KinesisClient, stream: str) -> ShardMap:
-    """The open shards of a stream, all pages of them."""
+    """The open shards of a stream. Raises `UsageError` when they can't be listed."""
+    return ShardMap.from_list_shards(all_shards(client, stream))
+
+
+def all_shards(client: ListingClient, stream: str) -> list[Any]:
+    """Every shard of a stream as ListShards tells, all pages. Raises `UsageError` when they can't be listed."""
     shards: list[Any] = []
     request: dict[str, Any] = target(stream)
     while True:
-        page = client.list_shards(**request)
+        try:
+            page = client.list_shards(**request)
+        except (ClientError, BotoCoreError) as error:
+            raise UsageError(f"the shards of {stream} can't be listed: {error}") from error
         shards += page["Shards"]
         if not page.get("NextToken"):
-            return ShardMap.from_list_shards(shards)
+            return shards
         request = {"NextToken": page["NextToken"]}  # AWS: ListShards refuses a stream beside a token
 
 

@@ -14,8 +14,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from aetherstream.errors import UsageError
 from aetherstream.producer import calls
 from aetherstream.producer.core import Core
@@ -273,8 +271,8 @@ class Producer:
     def _refresh_shards(self) -> None:
         try:
             shards = calls.shard_map(self._client, self.stream)
-        except (ClientError, BotoCoreError) as error:
-            logger.warning("ListShards of %s failed, the old shard map stays: %s", self.stream, error)
+        except UsageError as error:
+            logger.warning("the old shard map stays: %s", error)
             return
         with self._lock:
             self._core.use_shards(shards)
