@@ -15,7 +15,7 @@ from .python import Call, Reference
 from .values import Cast, ParseTime, Set
 
 
-class Step(Options):
+class Step(Options, frozen=True):
     """One step; exactly one of these keys."""
 
     select: Select | UnsetType = UNSET
