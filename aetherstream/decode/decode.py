@@ -121,14 +121,14 @@ class Decoder:
     def _read(self, data: bytes, allowance: Allowance, parsed: Any) -> list[Item]:
         """Expand what is compressed, then read the document."""
         if parsed is UNREAD:
-            for _ in range(_LEVELS):
-                kind = compression_of(data)
-                if kind is None:
-                    break
-                data = allowance.expand(kind, data)
-            else:
-                if compression_of(data):
+            levels = 0
+            while kind := compression_of(data):
+                if levels == _LEVELS:
                     raise Rejected("compressed too often", f"compressed more than {_LEVELS} times")
+                data = allowance.expand(kind, data)
+                levels += 1
+            if levels:
+                allowance.take_values(data)
             if is_aggregate(data):
                 raise Rejected("KPL aggregate: not outermost", "a KPL aggregate inside another format is not opened")
         return read_document(data, self.limits, parsed)

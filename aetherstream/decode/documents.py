@@ -86,7 +86,7 @@ def read_document(data: bytes, limits: Limits, parsed: Any = UNREAD) -> list[Ite
 
     Args:
         data: the document, expanded.
-        limits: bounds on values, records and depth.
+        limits: bounds on records and depth.
         parsed: the value of `data` where it is known already.
 
     Raises:
@@ -94,7 +94,6 @@ def read_document(data: bytes, limits: Limits, parsed: Any = UNREAD) -> list[Ite
     """
     if parsed is UNREAD:
         data = data.removeprefix(_BOM)
-        limits.check_values(data)
         try:
             parsed = orjson.loads(data)
         except orjson.JSONDecodeError as error:

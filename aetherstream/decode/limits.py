@@ -20,7 +20,8 @@ class Limits:
     max_records: int = 100_000
     """User records."""
     max_values: int = 2_000_000
-    """JSON values in one document: 32 MiB of `[],[],` would be 11 million lists, 700 MB."""
+    """JSON values in all that was compressed: 32 MiB of `[],[],` would be 11 million lists, 700 MB. Counted by commas
+    and opening brackets, those in strings too. What came uncompressed is bounded by Lambda's 6 MB."""
     max_depth: int = 200
     """Levels of objects and arrays in one event."""
 
@@ -38,27 +39,41 @@ class Limits:
         if count > self.max_records:
             raise Rejected("too many records", f"more than {self.max_records:,} user records in one Kinesis record")
 
-    def check_values(self, document: bytes) -> None:
-        """Raise Rejected if the document may hold too many values; counts generously, and only in large documents."""
-        if len(document) <= 2 * self.max_values:
-            return
-        if document.count(b",") + document.count(b"[") + document.count(b"{") > self.max_values:
-            raise Rejected("too many values", f"more than {self.max_values:,} JSON values in one document")
-
 
 class Allowance:
-    """What is left of a Kinesis record's expansion limit.
+    """What one Kinesis record may still expand to.
 
     Spent is spent, also by a part that failed: so the work is bounded however many bombs one aggregate holds.
     """
 
     def __init__(self, limits: Limits) -> None:
-        self.left = limits.max_expanded
+        self._limits = limits
+        self._bytes = limits.max_expanded
+        self._values = 0
+        self._uncounted: list[bytes] = []
+        self._uncounted_bytes = 0
 
     def expand(self, kind: str, data: bytes) -> bytes:
         """Expand compressed data within what is left; raise Rejected if it does not fit or is damaged."""
-        output = Output(kind, self.left)
+        output = Output(kind, self._bytes)
         try:
             return expand(data, output)
         finally:
-            self.left -= output.size
+            self._bytes -= output.size
+
+    def take_values(self, document: bytes) -> None:
+        """Account for the values of an expanded document; raise Rejected if they are too many to be parsed.
+
+        Documents are counted only when their bytes are so many that their values might be too.
+        """
+        self._uncounted.append(document)
+        self._uncounted_bytes += len(document)
+        if self._values + self._uncounted_bytes <= self._limits.max_values:
+            return
+        self._values += sum(d.count(b",") + d.count(b"[") + d.count(b"{") for d in self._uncounted)
+        self._uncounted.clear()
+        self._uncounted_bytes = 0
+        if self._values > self._limits.max_values:
+            raise Rejected(
+                "too many values", f"more than {self._limits.max_values:,} JSON values in what the record expands to"
+            )

@@ -136,5 +136,14 @@ def test_a_document_of_too_many_values_is_not_even_parsed(decode: Decode) -> Non
     assert decoded.rejected == [(1, None, "too many values", None)]
 
 
+def test_the_values_of_all_compressed_parts_count_together(decode: Decode) -> None:
+    part = gz(b'{"a":[%s]}' % b",".join([b"[]"] * 20))
+
+    decoded = decode(kpl([part, part, part, A]), decoder=Decoder(max_values=100))
+
+    assert [(r, s) for r, s, _ in decoded.events] == [(0, 0), (0, 1), (0, 3)]
+    assert decoded.rejected == [(0, 2, "too many values", part)]
+
+
 def test_the_magic_of_aggregates_is_that_of_the_wire_module() -> None:
     assert kpl_message(b"")[:4] == MAGIC
