@@ -15,7 +15,7 @@ import msgspec
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aetherstream.compose import buckets_of, core_of, quarantine_of, sinks_of
+from aetherstream.compose import buckets_of, core_of, quarantine_of, sinks_of, tables_of
 from aetherstream.decode import read_batch
 from aetherstream.delivery.dynamodb import DynamoProgress
 from aetherstream.delivery.ledger import Ledger, Unledgered
@@ -99,11 +99,15 @@ def start(settings: Settings | None = None) -> App:
         if not uri.startswith("s3://"):
             return Path(uri).read_bytes()
         bucket, _, key = uri.removeprefix("s3://").partition("/")
-        return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        try:
+            return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except (BotoCoreError, ClientError) as error:
+            raise ConfigurationError(f"the reference table {uri} can't be read: {error}") from error
 
     tables = tables_of(pipeline, fetch)
     recorded = RecordedObjects() if settings.dry_run else None
     store: ObjectStore
+    ledger: Ledger | Unledgered
     if recorded is not None:
         store, ledger = recorded, Unledgered()
     else:
@@ -151,11 +155,6 @@ def engine_of(
         version=version,
         timings=timings,
     )
-
-
-def tables_of(pipeline: Pipeline, fetch: Callable[[str], bytes]) -> ReferenceTables:
-    """Load the reference tables of a pipeline."""
-    raise NotImplementedError
 
 
 def _base_version(pipeline: Pipeline) -> str:

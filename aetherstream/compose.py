@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import UnsetType
 
 from aetherstream.core import Core
-from aetherstream.decode import Decoder, Limits
+from aetherstream.decode import Decoder
 from aetherstream.eventtime import Bounds, EventTime
 from aetherstream.pipeline import Pipeline
 from aetherstream.quarantine import Quarantine
 from aetherstream.sinks.s3 import PartitionKey, S3Archive, by_field, by_time, by_value
-from aetherstream.transforms.compiler import compile_steps
+from aetherstream.transforms.compiler import compile_steps, table_columns
 from aetherstream.transforms.expressions import compile_expression
-from aetherstream.transforms.tables import ReferenceTables
+from aetherstream.transforms.tables import ReferenceTables, TableSource
 from aetherstream.transforms.validation import compile_validation
 
 if TYPE_CHECKING:
@@ -28,14 +29,29 @@ def core_of(pipeline: Pipeline, tables: ReferenceTables, secrets: Mapping[str, s
     Raises ConfigurationError (StepMistakes) for a step that does not compile.
     """
     file = pipeline.file
-    steps = compile_steps(file.transforms, tables=tables.tables, sinks=list(pipeline.sinks), secrets=secrets)
+    steps = compile_steps(file.transforms, tables=tables, sinks=list(pipeline.sinks), secrets=secrets)
     return Core(
-        Decoder(Limits(max_expanded=file.source.max_expanded_bytes)),
-        validate=None if pipeline.schema is None else compile_validation(pipeline.schema),
+        Decoder(max_expanded=file.source.max_expanded_bytes),
+        validate=None if pipeline.schema is None else compile_validation(dict(pipeline.schema)),
         transform=steps if file.transforms else None,
         event_time=_event_time(pipeline),
         identity=() if isinstance(file.identity, UnsetType) else file.identity,
     )
+
+
+def tables_of(
+    pipeline: Pipeline, fetch: Callable[[str], bytes], clock: Callable[[], float] = time.monotonic
+) -> ReferenceTables:
+    """Load the reference tables; `fetch` reads a path of this machine or `s3://bucket/key`.
+
+    Raises ConfigurationError where a table is wrong; what `fetch` raises propagates.
+    """
+    columns = table_columns(pipeline.file.transforms)
+    sources = {
+        name: TableSource(pipeline.table_uri(name), table.key, table.reload_seconds, columns.get(name, ()))
+        for name, table in pipeline.file.tables.items()
+    }
+    return ReferenceTables(sources, fetch, clock)
 
 
 def _event_time(pipeline: Pipeline) -> EventTime:

@@ -65,7 +65,8 @@ def compressor(compression: Compression, level: int) -> Callable[[bytes | bytear
     zstd = _zstd()
 
     def compress(body: bytes | bytearray, epoch: int) -> bytes:
-        return zstd.compress(body, level) + _SKIPPABLE + epoch.to_bytes(8, "little")
+        frame: bytes = zstd.compress(body, level)
+        return frame + _SKIPPABLE + epoch.to_bytes(8, "little")
 
     return compress
 
@@ -86,6 +87,7 @@ def empty_object(key: str, epoch: int) -> bytes:
 def lines_of(key: str, body: bytes) -> list[bytes]:
     """Read the lines of an object that was written here; its key's suffix tells the compression."""
     if key.endswith(".zst"):
-        # Frame by frame: behind the data stands the skippable frame with the epoch.
-        return _zstd().decompress(body).splitlines()
-    return igzip.decompress(body).splitlines()
+        lines: bytes = _zstd().decompress(body)  # the skippable frame behind the data is passed over
+    else:
+        lines = igzip.decompress(body)  # type: ignore[no-untyped-call]
+    return lines.splitlines()

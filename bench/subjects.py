@@ -16,7 +16,8 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.data_classes.kinesis_stream_event import KinesisStreamRecord
 from isal import igzip
 
-from aetherstream.app import engine_of, tables_of
+from aetherstream.app import engine_of
+from aetherstream.compose import tables_of
 from aetherstream.decode import read_batch
 from aetherstream.delivery.ledger import Ledger
 from aetherstream.kpl import MAGIC, AggregatedRecord

@@ -50,11 +50,13 @@ def _process(path: Path, batches: Iterator[KinesisRecords] | list[KinesisRecords
     from concurrent.futures import ThreadPoolExecutor
 
     from aetherstream.app import engine_of
+    from aetherstream.commands.pipeline import importable
     from aetherstream.compose import tables_of
     from aetherstream.delivery.ledger import Unledgered
     from aetherstream.delivery.recorded import RecordedObjects
     from aetherstream.pipeline import load
 
+    importable()
     pipeline = load(path, {"AETHERSTREAM_BUCKET": "aetherstream-local", **os.environ})
     tables = tables_of(pipeline, _read_local)
     store = RecordedObjects()
