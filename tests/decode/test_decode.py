@@ -1,3 +1,4 @@
+from aetherstream import kpl as messages
 from aetherstream.decode import Decoder, read_batch
 from aetherstream.decode.aggregate import MAGIC
 from aetherstream.records import Events, Rejection
@@ -103,6 +104,17 @@ def test_an_aggregate_with_a_wrong_checksum_is_rejected_as_such(decode: Decode) 
     assert decode(aggregate[:-1] + bytes([aggregate[-1] ^ 1])).rejected == [
         (0, None, "KPL aggregate: checksum mismatch", None)
     ]
+
+
+def test_a_sub_record_whose_key_is_lost_is_rejected_though_its_data_is_json(decode: Decode) -> None:
+    message = messages.AggregatedRecord(partition_key_table=["k"])
+    for index, data in enumerate([b'{"a":1}', b'{"b":[2,null]}']):
+        message.records.add(partition_key_index=index, data=data)
+
+    decoded = decode(kpl_message(message.SerializeToString()))
+
+    assert decoded.events == [(0, 0, A)]
+    assert decoded.rejected == [(0, 1, "KPL aggregate: index out of range", b'{"b":[2,null]}')]
 
 
 def test_an_aggregate_within_another_format_is_not_opened(decode: Decode) -> None:
