@@ -217,8 +217,8 @@ class Writer:
         if function is None:
             if name in IMPURE:
                 raise self._error(
-                    f"there is no {name}(): a retry has to give the same result, so nothing reads a clock, chance or the "
-                    "environment; the event's own fields are what there is",
+                    f"there is no {name}(): a retry has to give the same result, so nothing reads a clock, chance "
+                    "or the environment; the event's own fields are what there is",
                     node,
                 )
             raise self._error(f"there is no function {name!r}{nearest(name, FUNCTIONS)}", node)

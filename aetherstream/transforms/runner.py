@@ -149,6 +149,7 @@ def build(name: str, lines: list[str], names: dict[str, Any], arguments: str = "
     them as code.
     """
     head = [f"def {name}({arguments}):", "    for v in values:"]
+    lines = lines or ["pass"]
     scope = dict(names)
     exec(compile("\n".join([*head, *(f"        {line}" for line in lines)]), f"<{name}>", "exec"), scope)  # noqa: S102
     made: Callable[..., None] = scope[name]

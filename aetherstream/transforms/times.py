@@ -118,6 +118,19 @@ def iso8601(time: datetime) -> str:
     return f"{time.replace(tzinfo=None).isoformat()}Z"
 
 
+def is_iso8601(value: Any) -> bool:
+    """Tell whether a value is a text as `iso8601` writes it, without a fraction; quicker than to read and write it."""
+    if value.__class__ is not str or len(value) != 20 or value[10] != "T" or value[11:13] == "24" or value[19] != "Z":
+        return False
+    if not (value[4] == value[7] == "-" and value[13] == value[16] == ":"):
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
+
+
 def epoch_seconds(time: datetime) -> float:
     """Seconds since 1970; a whole number of them is exact."""
     return (time - EPOCH) / timedelta(seconds=1)

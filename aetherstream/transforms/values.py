@@ -16,7 +16,7 @@ from .expressions import Expression
 from .options import ExpressionText, FieldPath, Options
 from .paths import EMPTY, Path, path_text, put, read_code
 from .runner import InPlace, Runner, build, failing_line
-from .times import epoch_milliseconds, epoch_seconds, iso8601, time_reader
+from .times import epoch_milliseconds, epoch_seconds, is_iso8601, iso8601, time_reader
 
 Set = Annotated[
     dict[FieldPath, ExpressionText | int | float | bool],
@@ -152,6 +152,12 @@ def compile_parse_time(options: ParseTime, context: Context) -> Runner | None:
         context.mistake(str(error), "timezone" if "zone" in str(error) else "formats")
         return None
     code = f"write(read(x, {path_text(field)!r}))"
-    lines = [f"x = {read_code(field)}", "if x is not None:", f"    {write_code(into, code)}"]
-    names = {"read": read, "write": WRITERS[options.to], "put": put, "EMPTY": EMPTY}
+    # Most producers write what comes out anyway: that is looked at, and left as it is.
+    as_it_is = options.to == "iso8601" and options.formats[0] == "iso8601" and field == into
+    lines = [
+        f"x = {read_code(field)}",
+        f"if x is not None{' and not is_iso8601(x)' if as_it_is else ''}:",
+        f"    {write_code(into, code)}",
+    ]
+    names = {"read": read, "write": WRITERS[options.to], "is_iso8601": is_iso8601, "put": put, "EMPTY": EMPTY}
     return InPlace(build("parse_time", lines, names))
