@@ -3,18 +3,18 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from aetherstream.compose import core_of
+from aetherstream.compose import core_of, tables_of
 from aetherstream.errors import ConfigurationError, UsageError
 from aetherstream.pipeline import Pipeline
 from aetherstream.pipeline.cases import RunCore
-from aetherstream.pipeline.compiled import stand_in_secrets, tables_of
+from aetherstream.pipeline.compiled import stand_in_secrets
 from aetherstream.records import Events, KinesisRecords, Rejection
 
 
 def core_runner(pipeline: Pipeline, variables: Mapping[str, str]) -> RunCore:
     """Compile a pipeline once and return what runs records through it."""
     secrets = {**stand_in_secrets(pipeline.file.transforms), **variables}
-    core = core_of(pipeline, tables_of(pipeline, fetch, lambda: 0.0), secrets)
+    core = core_of(pipeline, tables_of(pipeline, fetch), secrets)
 
     def run(_: Pipeline, records: KinesisRecords) -> tuple[Events, list[Rejection], int]:
         prepared = core.prepare(records, 0, len(records))

@@ -1,9 +1,6 @@
-"""The parts of a pipeline that need imports and files: reference tables, steps, expressions, the validator.
+"""What of a pipeline needs imports and files to be checked: reference tables, steps, expressions, the validator."""
 
-`check` tries all of them and names every mistake; the composition root makes them for real.
-"""
-
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import UnsetType
@@ -16,30 +13,9 @@ from aetherstream.transforms.compiler import compile_steps, secret_names, table_
 from aetherstream.transforms.expressions import ExpressionError, compile_expression
 from aetherstream.transforms.mistakes import StepMistakes
 from aetherstream.transforms.model import Step
-from aetherstream.transforms.tables import ReferenceTables, Table, TableSource
+from aetherstream.transforms.tables import Table
 from aetherstream.transforms.transform import Transform
 from aetherstream.transforms.validation import compile_validation
-
-_CLOCKS = ("now", "today", "utcnow", "time", "date", "clock", "current_timestamp", "current_date", "sysdate")
-
-
-def tables_of(pipeline: Pipeline, fetch: Callable[[str], bytes], clock: Callable[[], float]) -> ReferenceTables:
-    """Load the reference tables of a pipeline.
-
-    Args:
-        pipeline: The pipeline.
-        fetch: Reads a path of this machine, or `s3://bucket/key`.
-        clock: Gives seconds that never go back.
-
-    Raises:
-        ConfigurationError: a table is not what the pipeline needs.
-    """
-    columns = table_columns(pipeline.file.transforms)
-    sources = {
-        name: TableSource(pipeline.table_uri(name), table.key, table.reload_seconds, columns.get(name, ()))
-        for name, table in pipeline.file.tables.items()
-    }
-    return ReferenceTables(sources, fetch, clock)
 
 
 def transform_of(pipeline: Pipeline, tables: Mapping[str, Table], secrets: Mapping[str, str]) -> Transform:
@@ -82,7 +58,7 @@ def check(path: Path, env: Mapping[str, str]) -> Pipeline:
         try:
             compile_expression(text)
         except ExpressionError as error:
-            document.add(place, f"{error}{_no_clock(text)}")
+            document.add(place, str(error))
     if pipeline.schema is not None:
         try:
             compile_validation(dict(pipeline.schema))
@@ -120,12 +96,3 @@ def _partition_expressions(pipeline: Pipeline) -> Iterator[tuple[Place, str]]:
         for index, part in enumerate(() if isinstance(sink.s3, UnsetType) else sink.s3.partition):
             if not isinstance(part.expr, UnsetType):
                 yield ("sinks", name, "s3", "partition", index, "expr"), part.expr
-
-
-def _no_clock(text: str) -> str:
-    if not any(f"{clock}(" in text.replace(" ", "") for clock in _CLOCKS):
-        return ""
-    return (
-        "; there is no clock in expressions, because a retry must find the partition of the first attempt:"
-        " use `time: day` for the event's time"
-    )

@@ -69,36 +69,36 @@ def test_a_level_belongs_to_its_compression(tmp_path: Path, compression: str, le
     [
         (
             "[{expr: a > 1}]",
-            "7:21 sinks.archive.s3.partition[0]: an expression has no name of its own; give it one with `as:`",
+            "sinks.archive.s3.partition[0]: an expression has no name of its own; give it one with `as:`",
         ),
         (
             "[{field: odd-name}]",
             (
-                "7:21 sinks.archive.s3.partition[0]: 'odd-name' can't be the name of a partition column; give one of letters, "
-                "digits and _ with `as:`"
+                "sinks.archive.s3.partition[0]: 'odd-name' can't be the name of a partition column; give one of "
+                "letters, digits and _ with `as:`"
             ),
         ),
         (
             "[{time: day}, {field: day}]",
-            "7:33 sinks.archive.s3.partition[1]: a second partition is called 'day'; give it another name with `as:`",
+            "sinks.archive.s3.partition[1]: a second partition is called 'day'; give it another name with `as:`",
         ),
         (
             "[{time: hour}]",
-            "7:7 sinks.archive.s3.partition: `time: hour` is only the hour of the day; put `- {time: day}` before it",
+            "sinks.archive.s3.partition: `time: hour` is only the hour of the day; put `- {time: day}` before it",
         ),
     ],
 )
 def test_partitions_have_one_plain_name_each(tmp_path: Path, parts: str, message: str) -> None:
     (said_,) = said(tmp_path, s3("max_partitions: 9", f"partition: {parts}"))
-    assert said_.partition(" ")[2] == message.partition(" ")[2]
+    assert said_.partition(" ")[2] == message
 
 
 def test_prefixes_that_lie_in_one_another_are_refused(tmp_path: Path) -> None:
     text = s3("prefix: flights") + "quarantine:\n  s3: {bucket: data-bucket, prefix: flights/quarantine}\n"
     assert said(tmp_path, text) == [
         (
-            "8:37 quarantine.s3.prefix: 'flights/quarantine' and sinks.archive.s3's 'flights' lie in one another; readers "
-            "would mix them"
+            "8:37 quarantine.s3.prefix: 'flights/quarantine' and sinks.archive.s3's 'flights' lie in one another; "
+            "readers would mix them"
         )
     ]
 

@@ -82,8 +82,8 @@ def test_tags_are_refused(text: str) -> None:
 def test_a_tab_is_explained() -> None:
     assert said("a:\n\tb: 1") == [
         (
-            "p.yaml:2:1  not YAML: found character that cannot start any token; YAML indents with spaces, not tabs, and "
-            "a value that begins with @, ` or % must be quoted"
+            "p.yaml:2:1  not YAML: found character that cannot start any token; YAML indents with spaces, not tabs, "
+            "and a value that begins with @, ` or % must be quoted"
         )
     ]
 
@@ -99,8 +99,8 @@ def test_an_open_bracket_is_placed_and_explained() -> None:
 def test_an_unquoted_variable_in_braces_is_explained() -> None:
     assert said("s3: {bucket: ${BUCKET}, prefix: x}") == [
         (
-            "p.yaml:1:15  not YAML: did not find expected ',' or '}'; inside [...] and {...} a value with ${...} must be "
-            "quoted"
+            "p.yaml:1:15  not YAML: did not find expected ',' or '}'; inside [...] and {...} a value with ${...} must "
+            "be quoted"
         )
     ]
 

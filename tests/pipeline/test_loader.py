@@ -98,7 +98,8 @@ def test_a_schema_can_stand_in_the_file(tmp_path: Path) -> None:
 def test_a_table_is_found_beside_the_file_or_in_s3(tmp_path: Path) -> None:
     pipeline = loaded(
         tmp_path,
-        f"pipeline: p\ntables:\n  a: {{file: r/a.csv, key: k, reload: 1h}}\n  b: {{file: 's3://b/x.json', key: k}}\n{SINKS}",
+        f"pipeline: p\ntables:\n  a: {{file: r/a.csv, key: k, reload: 1h}}\n  b: {{file: 's3://b/x.json', key: k}}\n"
+        f"{SINKS}",
     )
     assert pipeline.table_uri("a") == str(tmp_path / "r/a.csv")
     assert pipeline.table_uri("b") == "s3://b/x.json"
