@@ -1,7 +1,9 @@
 import hashlib
+import importlib.util
 import json
 import re
 import shutil
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -205,7 +207,25 @@ def test_the_package_has_nothing_that_a_function_never_imports(built: Path) -> N
     unwanted = ["boto3", "botocore", "pandas", "pyarrow", "click", "rich", "ministack", "samcli", "bin", "tests"]
     unwanted += [f"aetherstream/{name}" for name in ("local", "producer", "testing", "commands", "cli.py")]
     assert [name for name in unwanted if (built / name).exists()] == []
-    assert [path for path in built.rglob("*") if path.suffix == ".pyc" or path.name.endswith(".dist-info")] == []
+    assert list(built.rglob("*.dist-info")) == []
+
+
+def test_byte_code_comes_along_and_is_never_checked_against_its_source(built: Path) -> None:
+    code = Path(importlib.util.cache_from_source(str(built / "handlers/stream.py"))).read_bytes()
+    # PEP 552: the magic number, then flags: 1 is "by hash", 2 would be "check the source".
+    assert (code[:4], code[4:8]) == (importlib.util.MAGIC_NUMBER, b"\x01\0\0\0")
+
+
+def test_no_byte_code_comes_from_a_python_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "python3.99").symlink_to(sys.executable)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert build_function.interpreter(Target("3.99", "arm64")) is None
+
+
+def test_a_source_that_does_not_compile_stops_the_build(tmp_path: Path) -> None:
+    (tmp_path / "step.py").write_text("def broken(:\n")
+    with pytest.raises(BuildError, match=r"does not compile[\s\S]*step\.py"):
+        build_function.compile_sources(sys.executable, tmp_path)
 
 
 def test_equal_inputs_make_equal_packages(built: Path, sources: Path, tmp_path: Path) -> None:

@@ -219,7 +219,6 @@ def test_roles_list_their_actions(template: Template) -> None:
     lists = [each["Action"] if isinstance(each["Action"], list) else [each["Action"]] for each in statements(template)]
     actions = {action for listed in lists for action in listed}
     assert sorted(actions) == [
-        "dynamodb:GetItem",
         "dynamodb:PutItem",
         "kinesis:DescribeStream",
         "kinesis:DescribeStreamSummary",

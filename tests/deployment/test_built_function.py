@@ -1,0 +1,75 @@
+"""The package as it is built, under AWS's own runtime client, with the sample events."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aetherstream.testing.runtime_api import FunctionProcess, Invocation
+from tests.deployment.cloudformation import ROOT
+
+VARIABLES = {
+    "AETHERSTREAM_PIPELINE": "pipelines/flights.yaml",
+    "AETHERSTREAM_DELIVERY": "exactly_once",
+    "AETHERSTREAM_BUCKET": "data",
+    "AETHERSTREAM_PROGRESS_TABLE": "progress",
+    "AETHERSTREAM_DRY_RUN": "true",
+    "AETHERSTREAM_TRACING": "false",
+    "POWERTOOLS_SERVICE_NAME": "aetherstream",
+    "POWERTOOLS_METRICS_NAMESPACE": "AetherStream",
+    "POWERTOOLS_LOG_LEVEL": "INFO",
+}
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("log") / "output"
+
+
+@pytest.fixture(scope="module")
+def function(built: Path, lambda_libraries: Path, log: Path) -> Iterator[FunctionProcess]:
+    runtime = FunctionProcess(
+        built, "handlers.stream.handler", output=log, environment=VARIABLES, libraries=(lambda_libraries,), timeout=120
+    )
+    with runtime as process:
+        yield process
+
+
+def sample(name: str) -> dict[str, list[dict[str, dict[str, str]]]]:
+    event: dict[str, list[dict[str, dict[str, str]]]] = json.loads((ROOT / "events" / name).read_text())
+    return event
+
+
+@pytest.mark.parametrize("name", ["good.json", "poison.json", "gzip.json", "kpl-aggregated.json", "empty.json"])
+def test_a_batch_is_settled_whatever_stands_in_it(function: FunctionProcess, log: Path, name: str) -> None:
+    outcome = function.invoke(sample(name))
+    assert outcome == Invocation(outcome.request_id, response={"batchItemFailures": []}), log.read_text()
+
+
+def test_a_batch_of_too_many_partitions_is_reported_from_the_first_record_left(
+    function: FunctionProcess, log: Path
+) -> None:
+    event = sample("partial-failure.json")
+    outcome = function.invoke(event)
+    ninth = event["Records"][8]["kinesis"]["sequenceNumber"]
+    expected = {"batchItemFailures": [{"itemIdentifier": ninth}]}
+    assert outcome == Invocation(outcome.request_id, response=expected), log.read_text()
+
+
+def test_a_missing_variable_stops_the_initialisation_with_its_name(
+    built: Path, lambda_libraries: Path, tmp_path: Path
+) -> None:
+    variables = {name: value for name, value in VARIABLES.items() if name != "AETHERSTREAM_PIPELINE"}
+    runtime = FunctionProcess(
+        built,
+        "handlers.stream.handler",
+        output=tmp_path / "output",
+        environment=variables,
+        libraries=(lambda_libraries,),
+    )
+    with runtime as process:
+        outcome = process.invoke({"Records": []})
+    assert outcome.error
+    assert outcome.error["errorType"] == "ConfigurationError"
+    assert "AETHERSTREAM_PIPELINE is not set" in outcome.error["errorMessage"]
