@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-from aetherstream.errors import UsageError
+from aetherstream.errors import AetherStreamError, UsageError
 from aetherstream.local.environment import choose_port
 from aetherstream.local.ministack import tail
 from aetherstream.local.stack import Stack
@@ -73,8 +73,13 @@ def up(
         if in_process:
             raise UsageError("--in-process is for a debugger in the foreground: leave out --detach")
         choose_port(port)
-        _detach(state_dir, [argument for argument in sys.argv[1:] if argument not in {"--detach", "-d"}])
+        options = ["--template", str(template), "--config-env", config_env, "--port", str(port)]
+        for parameter in parameters:
+            options += ["--parameter", parameter]
+        _detach(state_dir, options)
         return
+    # A shell without job control starts background commands with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGHUP, _terminate)
     stack = Stack(
@@ -157,7 +162,7 @@ def _watch(stack: Stack) -> None:
         time.sleep(1)
 
 
-def _detach(state_dir: Path, arguments: list[str]) -> None:
+def _detach(state_dir: Path, options: list[str]) -> None:
     """Start the same command in the background and wait until it is ready."""
     state = StateDirectory(state_dir)
     state.claim()  # says who has it, if somebody has
@@ -165,7 +170,7 @@ def _detach(state_dir: Path, arguments: list[str]) -> None:
     log_path = state.path / "up.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "aetherstream", *arguments],
+            [sys.executable, "-m", "aetherstream.local.commands", "up", "--state-dir", str(state.path), *options],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -202,7 +207,7 @@ def _describe(said: Mapping[str, Any]) -> None:
 def _line(progress: Mapping[str, Any]) -> str:
     text = (
         f"{progress['finished']} of {progress['read']} records, {progress['invocations']} invocations, "
-        f"{progress['failed']} failed, {progress['discarded']} records given up, {progress['behind_seconds']:.0f} s behind"
+        f"{progress['failed']} failed, {progress['discarded']} given up, {progress['behind_seconds']:.0f} s behind"
     )
     return f"{text}; last error: {progress['last_error']}" if progress["last_error"] else text
 
@@ -212,3 +217,10 @@ def _pair(parameter: str) -> tuple[str, str]:
     if not separator:
         raise UsageError(f"--parameter {parameter!r} is not NAME=VALUE")
     return name, value
+
+
+if __name__ == "__main__":  # the background process of --detach
+    try:
+        local()
+    except AetherStreamError as error:
+        raise SystemExit(f"error: {error}") from None

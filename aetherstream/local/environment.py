@@ -1,7 +1,7 @@
 """What the one-machine stack needs of the machine, and the environment in which its parts run.
 
-The parts see dummy credentials and one endpoint, and nothing of the caller's AWS configuration: a profile, a real key or a
-service-specific endpoint in the shell never leaks into the stack, and nothing here can reach an AWS account.
+The parts see dummy credentials and one endpoint, and nothing of the caller's AWS configuration: a profile, a real key
+or a service's own endpoint in the shell never leaks into the stack, and nothing here can reach an AWS account.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ class Sam:
     """Runs sam for one application with a build directory of its own, so that parallel runs don't meet.
 
     Parameters of the template come, each overriding the one before, from the template's defaults, from
-    `samconfig.toml`, from what this machine dictates (Python version, architecture, MiniStack's poller off), and from `parameters`.
-    Whatever the template doesn't declare is left out, except in `parameters`: those are the caller's, and sam tells.
+    `samconfig.toml`, from what this machine dictates (Python version, architecture, MiniStack's poller off; as far as
+    the template declares them), and from `parameters`.
     """
 
     def __init__(
@@ -69,7 +69,8 @@ class Sam:
         self.build_directory = directory / "build"
         self.log = directory / "sam.log"
         self._executable = find_tool("sam", package="aws-sam-cli")
-        self._parameters = self._resolve_parameters(parameters or {})
+        self.parameters: Mapping[str, str] = self._resolve_parameters(parameters or {})
+        """What sam is told, by name."""
 
     def build(self) -> None:
         """`sam build`, without Docker. Raises `UsageError` with sam's last words."""
@@ -103,8 +104,8 @@ class Sam:
         if self.application.config_file.is_file():
             command += ["--config-file", str(self.application.config_file)]
             command += ["--config-env", self.application.config_env]
-        if self._parameters:
-            command += ["--parameter-overrides", *(f"{name}={_quoted(v)}" for name, v in self._parameters.items())]
+        if self.parameters:
+            command += ["--parameter-overrides", *(f"{name}={_quoted(v)}" for name, v in self.parameters.items())]
         self.log.parent.mkdir(parents=True, exist_ok=True)
         everything = {**clean_environment(), "SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": self.region, **environment}
         with self.log.open(mode) as log:

@@ -73,7 +73,8 @@ class ShardReader:
             if error.response["Error"]["Code"] != "ExpiredIteratorException":
                 raise
             self._iterator = self._fresh_iterator()
-            return []
+            # Not an empty answer: that would mean that there is nothing to read.
+            return self.read(limit)
         records = [
             StreamRecord(
                 record["SequenceNumber"],

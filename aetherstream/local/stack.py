@@ -106,7 +106,7 @@ class Stack:
         return self
 
     def stop(self) -> None:
-        """End the pollers, then MiniStack with its workers, then give the directory back. A second call does nothing."""
+        """End the pollers, then MiniStack with its workers, then give the directory back. Twice does no harm."""
         self._undo.close()
 
     def __enter__(self) -> Self:
