@@ -19,7 +19,6 @@ from aetherstream.records import Events, KinesisRecords, Rejection
 from aetherstream.timings import Timings
 
 CHUNK = 2_000
-"""Records that are prepared between two looks at the time that is left."""
 
 
 class Decode(Protocol):
@@ -62,13 +61,16 @@ class Core:
         transform: Transforming | None = None,
         event_time: EventTime | None = None,
         identity: Sequence[str] = (),
+        chunk: int = CHUNK,
     ) -> None:
+        """`chunk`: records that are prepared between two looks at the time that is left."""
         self._decoder = decoder
         self._validate = validate
         self._transform = transform
         self._event_time = event_time or EventTime()
         self._identity = [field_reader(path) for path in identity]
         self._identity_names = list(identity)
+        self._chunk = chunk
 
     def prepare(
         self,
@@ -80,11 +82,10 @@ class Core:
     ) -> Prepared:
         """Prepare the records `[start:end]`, or as many of them as there is time for."""
         done = Prepared(start, start, timings=Timings() if timings is None else timings)
-        with _collector_paused():
-            while done.end < end and has_time():
-                upto = min(end, done.end + CHUNK)
-                self._prepare_part(batch, done.end, upto, done)
-                done.end = upto
+        while done.end < end and has_time():
+            upto = min(end, done.end + self._chunk)
+            self._prepare_part(batch, done.end, upto, done)
+            done.end = upto
         return done
 
     def _prepare_part(self, batch: KinesisRecords, start: int, end: int, done: Prepared) -> None:
@@ -139,7 +140,8 @@ def identity_text(parts: Sequence[Any]) -> str:
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
+    """Keep the cyclic garbage collector from running in the block."""
     # Ten thousand parsed objects trigger the cyclic collector again and again: a third of the time of parsing them
     # (docs/adr/0002-batch-by-column.md), and JSON values have no cycles to find.
     if not gc.isenabled():

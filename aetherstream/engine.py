@@ -13,7 +13,7 @@ from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
-from aetherstream.core import Core, Prepared
+from aetherstream.core import Core, Prepared, collector_paused
 from aetherstream.delivery.ledger import Ledger, Opening, Unledgered
 from aetherstream.delivery.progress import Progress, is_crasher, progress_key
 from aetherstream.delivery.put import ObjectStore, put
@@ -21,7 +21,7 @@ from aetherstream.errors import ConfigurationError, Retryable, Superseded
 from aetherstream.objects import empty_object
 from aetherstream.plan import Plan, PlannedObject, Planner, routed
 from aetherstream.quarantine import Quarantine
-from aetherstream.records import Event, KinesisRecords, Rejection, sortable
+from aetherstream.records import Event, KinesisRecords, Rejection, Sortable, sortable
 from aetherstream.report import AccountingError, Report, SinkCount
 from aetherstream.sinks.base import ObjectSink, RecordSink
 from aetherstream.timings import Timings
@@ -84,7 +84,8 @@ class Engine:
         report.first, report.last = batch.sequences[0], batch.sequences[-1]
         key = progress_key(self._pipeline, batch.stream, batch.shard)
         try:
-            self._attempt(key, batch, report, seconds_left)
+            with collector_paused():
+                self._attempt(key, batch, report, seconds_left)
         except (Retryable, ConfigurationError) as error:
             self._ledger.give_up(key)
             report.fail(f"{type(error).__name__}: {error}")
@@ -95,7 +96,7 @@ class Engine:
 
     def _attempt(self, key: str, batch: KinesisRecords, report: Report, seconds_left: SecondsLeft) -> None:
         for _ in range(_TRIES):
-            opening = self._ledger.open(key, [sortable(sequence) for sequence in batch.sequences])
+            opening = self._ledger.open(key, Sortable(batch.sequences))
             _refuse_another_stream(batch, opening)
             if opening.attempt.size == 0:
                 return self._settle(batch, opening, report)
@@ -284,16 +285,17 @@ class Engine:
     ) -> None:
         """Count the prefix `[settled:end]`."""
         prepared, events = plan.prepared, plan.prepared.events
-        seen = sum(1 for record in prepared.seen if record < end)
+        whole = end == prepared.end
+        seen = len(prepared.seen) if whole else sum(1 for record in prepared.seen if record < end)
+        limit = bisect_left(events.records, end)
         early = [r for r in rejections if r.stage != "deliver"]
         report.settled = settled
         report.left = len(batch) - end
         report.records_in = seen + settled + report.left
-        report.passed = len({pair for pair in zip(events.records, events.subs, strict=True) if pair[0] < end})
+        report.passed = events.records_before(limit)
         report.quarantined = len({(r.record, r.sub) for r in early})
-        report.dropped = prepared.dropped if end == prepared.end else seen - report.passed - report.quarantined
+        report.dropped = prepared.dropped if whole else seen - report.passed - report.quarantined
         report.reasons = dict(Counter(f"{r.stage}: {r.reason}" for r in rejections))
-        limit = bisect_left(events.records, end)
         for name in [s.name for s in self._object_sinks] + [s.name for s in self._record_sinks]:
             made = bisect_left(routed(events, name), limit)
             refused = len([r for r in rejections if r.stage == "deliver" and r.where == f"sinks.{name}"])
@@ -308,12 +310,14 @@ class Engine:
 
 def _check_prepared(prepared: Prepared) -> None:
     """Hold what went into the pure steps against what came out of them."""
-    passed = set(zip(prepared.events.records, prepared.events.subs, strict=True))
+    events = prepared.events
+    passed = events.records_before(len(events))
     refused = {(r.record, r.sub) for r in prepared.rejections}
-    if len(prepared.seen) != len(passed) + len(refused) + prepared.dropped or not passed.isdisjoint(refused):
+    both = bool(refused) and any(pair in refused for pair in zip(events.records, events.subs, strict=True))
+    if len(prepared.seen) != passed + len(refused) + prepared.dropped or both:
         raise AccountingError(
-            f"{len(prepared.seen)} records were prepared, but {len(passed)} passed on + {len(refused)} rejected + "
-            f"{prepared.dropped} dropped came out"
+            f"{len(prepared.seen)} records were prepared, but {passed} passed on + {len(refused)} rejected + "
+            f"{prepared.dropped} dropped came out{', some as both passed on and rejected' if both else ''}"
         )
 
 

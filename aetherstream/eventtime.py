@@ -57,10 +57,16 @@ class EventTime:
         events.remove({(events.records[i], events.subs[i]) for i in refused})
 
     def _read(self, values: list[Event], refused: dict[int, Rejected]) -> list[float]:
-        read = field_reader(self._field or "")
-        parse = self._parse
+        field = self._field or ""
+        read, parse = field_reader(field), self._parse
         try:
-            return [parse(read(value)) for value in values]
+            if "." in field:
+                return [parse(read(value)) for value in values]
+            if parse is not _iso8601:
+                return [parse(value[field]) for value in values]
+            # The usual case, without a call of ours an event.
+            moments = list(map(datetime.fromisoformat, [value[field] for value in values]))
+            return [moment.timestamp() if moment.tzinfo else _utc(moment).timestamp() for moment in moments]
         except Exception:  # noqa: BLE001 - which one it was, and why, is found one by one
             times = []
             for index, value in enumerate(values):
@@ -84,7 +90,11 @@ class EventTime:
                 elif index not in refused and high is not None and time >= high:
                     refused[index] = _out_of_bounds(self._field, "after", time, high)
         age, ahead = self._bounds.max_age, self._bounds.max_ahead
-        if age is None and ahead is None:
+        if not times or (age is None and ahead is None):
+            return
+        first, last = events.records[0], events.records[-1]
+        part = arrivals[first : last + 1]
+        if (age is None or max(part) - min(times) <= age) and (ahead is None or max(times) - min(part) <= ahead):
             return
         for index, (time, record) in enumerate(zip(times, events.records, strict=True)):
             behind = arrivals[record] - time

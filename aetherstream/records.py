@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 Event = dict[str, Any]
 """One event: a JSON object as Python values."""
@@ -35,6 +35,27 @@ def sortable(sequence: str) -> str:
     Kinesis sequence numbers have up to 129 digits (API pattern `0|([1-9]\\d{0,128})`): too many for a DynamoDB number.
     """
     return f"{len(sequence):03d}{sequence}"
+
+
+class Sortable(Sequence[str]):
+    """The sortable forms of sequence numbers, made when they are asked for: a search needs a few of ten thousand."""
+
+    def __init__(self, sequences: Sequence[str]) -> None:
+        self._sequences = sequences
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sortable: ...
+
+    def __getitem__(self, index: int | slice) -> str | Sortable:
+        if isinstance(index, slice):
+            return Sortable(self._sequences[index])
+        return sortable(self._sequences[index])
+
+    def __len__(self) -> int:
+        return len(self._sequences)
 
 
 @dataclass(slots=True)
@@ -110,6 +131,10 @@ class Events:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def records_before(self, limit: int) -> int:
+        """How many user records the first `limit` events come from."""
+        return limit if self.nths is None else self.nths[:limit].count(0)
 
     def keep(self, flags: Sequence[object]) -> None:
         """Keep, in place, the events whose flag is true."""

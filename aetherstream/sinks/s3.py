@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import methodcaller
 from typing import Any, Literal
 
 from aetherstream.errors import Rejected
@@ -13,7 +15,6 @@ from aetherstream.records import Event, Events
 
 TimeUnit = Literal["year", "month", "day", "hour"]
 _TIME_FORMAT: dict[str, str] = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d", "hour": "%H"}
-_FINEST: dict[str, int] = {"year": 86400, "month": 86400, "day": 86400, "hour": 3600}
 
 # What Hive escapes in partition values (org.apache.hadoop.hive.common.FileUtils), and what S3 advises against in keys.
 _UNSAFE = frozenset("\"#%'*/:=?\\{}[]^<>|~`&$@,;+ ") | {chr(c) for c in range(0x20)} | {"\x7f"}
@@ -23,30 +24,36 @@ _MAX_VALUE = 200
 Column = Callable[[Events, Sequence[int]], list[Any]]
 
 
+@dataclass(frozen=True, slots=True)
 class PartitionKey:
-    """One level of the partition path: `name=value`."""
+    """One level of the partition path: `name=value`.
 
-    def __init__(self, name: str, column: Column, text: Callable[[Any], str]) -> None:
-        self.name = name
-        self.column = column
-        self.text = text
+    Events with equal values in their columns go together; the text is made once for each value, not for each event.
+    """
+
+    name: str
+    column: Column
+    text: Callable[[Any], str]
 
 
 def by_time(unit: TimeUnit, name: str | None = None) -> PartitionKey:
     """Partition by event time, in UTC."""
-    step, pattern = _FINEST[unit], _TIME_FORMAT[unit]
+    pattern = _TIME_FORMAT[unit]
+    return PartitionKey(name or unit, hours, lambda hour: datetime.fromtimestamp(hour * 3600, UTC).strftime(pattern))
 
-    def column(events: Events, indices: Sequence[int]) -> list[Any]:
-        times = events.times or []
-        if len(indices) == len(times):
-            return [time // step for time in times]
-        return [times[i] // step for i in indices]
 
-    return PartitionKey(name or unit, column, lambda n: datetime.fromtimestamp(n * step, UTC).strftime(pattern))
+def hours(events: Events, indices: Sequence[int]) -> list[Any]:
+    """The hour of each event since the epoch. All time keys share this column, so that it is made once."""
+    times = events.times or []
+    if len(indices) == len(times):
+        return [int(time // 3600) for time in times]
+    return [int(times[index] // 3600) for index in indices]
 
 
 def by_field(path: str, name: str | None = None) -> PartitionKey:
     """Partition by a field's value; null or missing goes to Hive's default partition."""
+    if "." not in path:
+        return by_value(methodcaller("get", path), name or path)
     read = field_reader(path)
 
     def lenient(event: Event) -> Any:
@@ -62,10 +69,9 @@ def by_value(read: Callable[[Event], Any], name: str) -> PartitionKey:
     """Partition by what `read` gives for an event."""
 
     def column(events: Events, indices: Sequence[int]) -> list[Any]:
-        values = events.values
+        values = events.values if len(indices) == len(events.values) else [events.values[index] for index in indices]
         # The type goes in: True, 1 and 1.0 are equal, and one must not take the other's partition.
-        found = [read(values[i]) for i in indices]
-        return [value if type(value) is str else (type(value), value) for value in found]
+        return [value if type(value) is str else (type(value), value) for value in map(read, values)]
 
     return PartitionKey(name, column, lambda value: path_safe(value if type(value) is str else value[1]))
 
@@ -113,13 +119,14 @@ class S3Archive:
         self.target = Target(bucket, prefix, SUFFIX[compression])
         self.max_partitions = max_partitions
         self._keys = list(partition)
+        self._columns = list(dict.fromkeys(key.column for key in partition))
         self._compress = compressor(compression, level)
 
     def partition(self, events: Events, indices: Sequence[int], /) -> tuple[dict[str, list[int]], dict[int, Rejected]]:
         """See `ObjectSink.partition`."""
         if not self._keys:
             return ({"": list(indices)} if indices else {}), {}
-        columns = [key.column(events, indices) for key in self._keys]
+        columns = [column(events, indices) for column in self._columns]
         refused: dict[int, Rejected] = {}
         groups: dict[Any, list[int]] = {}
         rows: Any = columns[0] if len(columns) == 1 else zip(*columns, strict=True)
@@ -144,8 +151,9 @@ class S3Archive:
         return paths, refused
 
     def _path(self, row: Any) -> str:
-        values = (row,) if len(self._keys) == 1 else row
-        return "/".join(f"{key.name}={key.text(value)}" for key, value in zip(self._keys, values, strict=True))
+        values = (row,) if len(self._columns) == 1 else row
+        by_column = dict(zip(self._columns, values, strict=True))
+        return "/".join(f"{key.name}={key.text(by_column[key.column])}" for key in self._keys)
 
     def encode(self, values: Sequence[Event], epoch: int, /) -> bytes:
         """See `ObjectSink.encode`."""
