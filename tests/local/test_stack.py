@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from aetherstream.errors import UsageError
+from aetherstream.local.environment import choose_port
 from aetherstream.local.ministack import MiniStack
 from aetherstream.local.stack import Stack
 from tests.stack_fixture import TINY
@@ -83,7 +84,8 @@ def test_the_handler_runs_in_this_process_for_a_debugger(tmp_path: Path, monkeyp
         "from aetherstream.local.stack import Stack\n"
         "template = Path(sys.argv[1])\n"
         "with Stack(template, state=Path(sys.argv[2]), source=template.parent / 'src') as stack:\n"
-        "    stack.clients.kinesis.put_record(StreamName=stack.outputs['StreamName'], Data=b'{\"n\": 1}', PartitionKey='k')\n"
+        "    stream = stack.outputs['StreamName']\n"
+        "    stack.clients.kinesis.put_record(StreamName=stream, Data=json.dumps({'n': 1}), PartitionKey='k')\n"
         "    (progress,) = stack.drain(30).values()\n"
         "    print(json.dumps([progress.finished, progress.failed, stack.worker_pids(), 'app' in sys.modules]))\n"
     )
@@ -97,21 +99,24 @@ def test_a_killed_owner_takes_the_emulator_with_it(tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from aetherstream.local.ministack import MiniStack\n"
-        "emulator = MiniStack(Path(sys.argv[1])); emulator.start(); print(emulator.pid, flush=True); sys.stdin.read()\n"
+        "from aetherstream.local.environment import choose_port
+from aetherstream.local.ministack import MiniStack\n"
+        "emulator = MiniStack(Path(sys.argv[1]))\n"
+        "emulator.start()\n"
+        "print(emulator.port, flush=True)\n"
+        "sys.stdin.read()\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as owner:
         assert owner.stdout is not None
-        pid = int(owner.stdout.readline())
+        port = int(owner.stdout.readline())
         owner.kill()
     # A start in the same directory waits for the predecessor's end.
-    successor = MiniStack(tmp_path)
+    successor = MiniStack(tmp_path, port=port)
     successor.start()
     successor.stop()
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    assert choose_port(port) == port
 
 
 def test_a_second_stack_in_the_same_directory_is_refused(tiny_stack: Stack) -> None:
@@ -130,6 +135,6 @@ def test_a_stopped_stack_leaves_no_process_and_no_temporary_directory() -> None:
 
 def test_a_failed_deployment_leaves_nothing_running(tmp_path: Path) -> None:
     stack = Stack(TINY, state=tmp_path, parameters={"EventSourceMappingEnabled": "perhaps"})
-    with pytest.raises(UsageError, match="`sam deploy` of .* failed"):
+    with pytest.raises(UsageError, match=r"`sam deploy` of .* failed"):
         stack.start()
     assert not stack.ministack.running
