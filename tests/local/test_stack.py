@@ -99,8 +99,7 @@ def test_a_killed_owner_takes_the_emulator_with_it(tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from aetherstream.local.environment import choose_port
-from aetherstream.local.ministack import MiniStack\n"
+        "from aetherstream.local.ministack import MiniStack\n"
         "emulator = MiniStack(Path(sys.argv[1]))\n"
         "emulator.start()\n"
         "print(emulator.port, flush=True)\n"
