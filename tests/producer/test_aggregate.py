@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import pytest
 from aws_kinesis_agg.deaggregator import deaggregate_records
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +37,15 @@ def test_the_size_is_known_before_encoding(taken: list[UserRecord]) -> None:
         aggregate.add(one, aggregate.size_with(one))
     outer = taken[0].size - len(taken[0].data)
     assert aggregate.size == len(encode(taken)) + outer
+
+
+@pytest.mark.parametrize("length", [0, 122, 123, 124, 125, 126, 127, 128, 16_370, 16_383, 16_384, 100_000])
+def test_the_size_is_known_on_both_sides_of_each_longer_length_field(length: int) -> None:
+    taken = [record(b"x" * length, f"key-{number}", str(number)) for number in range(130)]
+    aggregate = Aggregate(0.0)
+    for one in taken:
+        aggregate.add(one, aggregate.size_with(one))
+    assert aggregate.size == len(encode(taken)) + len("key-0") + len("0")
 
 
 @given(st.lists(records, min_size=1, max_size=50))

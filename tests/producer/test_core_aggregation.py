@@ -172,3 +172,14 @@ def test_the_pieces_of_a_cut_aggregate_keep_their_lane() -> None:
     driver.put("d", "a", Q0)
     assert [driver.sent(), driver.sent(), driver.sent()] == [["a+c"], ["b"], ["d"]]
     assert driver.core.idle
+
+
+def test_the_pieces_of_a_cut_aggregate_go_before_what_waits_in_their_lane() -> None:
+    driver = by_shard(ordered=True)
+    for text, hash_key in (("a", Q0), ("b", Q1)):
+        driver.put(text, text, hash_key)
+    driver.core.flush()
+    driver.put("b2", "b", Q1)
+    driver.core.flush()
+    driver.core.use_shards(FOUR)
+    assert [driver.sent(), driver.sent(), driver.sent()] == [["a"], ["b"], ["b2"]]

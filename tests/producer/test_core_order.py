@@ -84,7 +84,7 @@ def test_under_any_failures_the_first_delivery_of_each_keys_records_is_in_order(
             left -= 1
             put[key].append(str(left))
             driver.put(str(left), key, key)
-        elif step == 2 and random.random() < 0.2:
+        elif step == 2 and random.random() < 0.5:
             driver.core.use_shards(random.choice(maps))
         elif step == 3:
             driver.now += random.random()

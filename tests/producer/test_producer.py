@@ -304,6 +304,26 @@ Producer("events", client=kinesis, timing=Timing(linger=3600.0)).put(b"a", "key"
     assert ended.stdout == "[b'a']\n"
 
 
+def test_full_requests_are_in_flight_at_once() -> None:
+    class Meeting(FakeKinesis):
+        def __init__(self) -> None:
+            super().__init__()
+            self.barrier = threading.Barrier(3)
+
+        def put_records(self, **request: Any) -> dict[str, Any]:
+            self.barrier.wait(timeout=30.0)  # broken, and so a lost record, if the three do not meet
+            return super().put_records(**request)
+
+    told: list[Delivery] = []
+    limits = Limits(request_records=1)
+    with Producer(
+        "events", client=Meeting(), senders=3, timing=NEVER, limits=limits, on_delivery=told.append
+    ) as producer:
+        for data in (b"a", b"b", b"c"):
+            producer.put(data, "key")
+    assert sorted((one.data, one.error) for one in told) == [(b"a", None), (b"b", None), (b"c", None)]
+
+
 def test_many_threads_may_put_at_once() -> None:
     kinesis = FakeKinesis(4)
     with Producer("events", client=kinesis, aggregation="shard", ordered=True, max_buffered_bytes=100_000) as producer:

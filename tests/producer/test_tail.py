@@ -76,6 +76,25 @@ def test_children_are_read_after_their_parent() -> None:
     assert (read[:2], sorted(read)) == (["a", "b"], list("abcdefg"))
 
 
+def test_a_grandchild_waits_until_its_parent_is_read_to_the_end() -> None:
+    class ByOne(FakeKinesis):
+        def get_records(self, **request: Any) -> dict[str, Any]:
+            return super().get_records(**request | {"Limit": 1})
+
+    def put_low(text: str) -> None:
+        entry = {"Data": text.encode(), "PartitionKey": "key", "ExplicitHashKey": "0"}
+        kinesis.put_records(StreamName="events", Records=[entry])
+
+    kinesis = ByOne()
+    put_low("a")
+    left, _ = kinesis.split("shardId-000000000000")
+    put_low("b")
+    put_low("c")
+    kinesis.split(left)
+    put_low("d")
+    assert texts(tail(kinesis)) == ["a", "b", "c", "d"]
+
+
 def test_a_split_while_reading_the_end_of_the_stream_is_followed() -> None:
     kinesis = FakeKinesis()
     source = tail(kinesis, "LATEST")
