@@ -19,6 +19,7 @@ from aetherstream.pipeline.mistakes import Located, Mistake, Path, PipelineMista
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _TAG = "tag:yaml.org,2002:"
+_DEPTH = 100
 _SECRET = re.compile(
     r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY-----|\b(?:ghp|gho|xox[abp])[_-][A-Za-z0-9-]{20,}"
 )
@@ -98,6 +99,9 @@ class Document:
     def _build(self, node: Any, path: Path) -> Any:
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
+        if len(path) > _DEPTH:
+            self._at(node, path[:1], f"nested more than {_DEPTH} levels deep")
+            return None
         if id(node) in self._open:
             self._at(node, path, "an alias that stands inside its own anchor")
             return None
@@ -134,30 +138,28 @@ class Document:
         text: str = node.value
         if _secret(text, path):
             self._at(node, path, "is a secret in the file; write ${NAME} and set NAME in the function's environment")
-        tag = node.tag
+        tag = _TAG + "str" if node.style else _resolve(text)
+        if node.tag != tag:
+            self._at(node, path, f"tags such as {node.tag!r} are not read here; leave it out, or quote the text")
+            return text
         if "${" in text and self._env is not None:
             text = self._filled(node, path, text)
-            if not node.style:
-                tag = _resolve(text)
+            tag = tag if node.style else _resolve(text)
         kind = tag.removeprefix(_TAG)
-        if kind == "str" or kind == "merge":
-            return text
-        return self._typed(kind, text, node, path)
-
-    def _typed(self, kind: str, text: str, node: Any, path: Path) -> Any:
-        if kind == "null":
-            return None
+        if kind == "int":
+            return self._int(node, path, text)
+        if kind == "float":
+            return float(re.sub(r"\.(inf|nan)", r"\1", text.lower()))
         if kind == "bool":
             return text.lower() == "true"
+        return None if kind == "null" else text
+
+    def _int(self, node: Any, path: Path, text: str) -> int:
         try:
-            if kind == "int":
-                return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
-            if kind == "float":
-                return float(re.sub(r"\.(inf|nan)", r"\1", text.lower()))
+            return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
         except ValueError:
-            pass
-        self._at(node, path, f"tags such as {node.tag!r} are not read here; leave it out, or quote the text")
-        return text
+            self._at(node, path, f"a number of {len(text)} digits is too long; quote it to make it text")
+            return 0
 
     def _filled(self, node: Any, path: Path, text: str) -> str:
         env = self._env or {}
@@ -235,7 +237,8 @@ def _syntax(error: yaml.YAMLError, text: str) -> Mistake:
     place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     problem = str(getattr(error, "problem", None) or error)
     hint = ""
-    if "did not find expected" in problem and mark and "${" in text.splitlines()[mark.line][: mark.column + 2]:
+    before = text.split("\n")[mark.line][: mark.column + 2] if mark and mark.line <= text.count("\n") else ""
+    if "did not find expected" in problem and "${" in before:
         hint = "; inside [...] and {...} a value with ${...} must be quoted"
     elif "cannot start any token" in problem:
         hint = "; YAML indents with spaces, not tabs, and a value that begins with @, ` or % must be quoted"
@@ -243,6 +246,8 @@ def _syntax(error: yaml.YAMLError, text: str) -> Mistake:
         hint = "; is the indentation right, and is a value quoted that holds a colon and a space?"
     elif "undefined alias" in problem:
         hint = "; a value that begins with * must be quoted"
+    elif "another document" in problem:
+        problem, hint = "a second document begins here (---)", "; one file is one pipeline"
     elif "did not find expected" in problem:
         hint = "; is the indentation right, and is every [, {, and quote closed?"
     return Mistake((), f"not YAML: {problem}{hint}", mark=place)

@@ -26,8 +26,9 @@ def explain(pipeline: Pipeline) -> str:
         ("source", f"JSON: objects, arrays, lines; a record may expand to {_bytes(file.source.max_expanded_bytes)}"),
         ("validate", _validation(pipeline)),
     ]
+    digits = len(str(len(file.transforms)))
     for index, step in enumerate(file.transforms):
-        rows.append(("transforms" if index == 0 else "", f"{index + 1}. {step.kind:<10} {in_words(step)}"))
+        rows.append(("transforms" if index == 0 else "", f"{index + 1:>{digits}}. {step.kind:<10} {in_words(step)}"))
     if not file.transforms:
         rows.append(("transforms", "none: events go on as they came"))
     rows.append(("event time", "arrival in the stream" if file.event_time is UNSET else _event_time(file.event_time)))

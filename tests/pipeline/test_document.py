@@ -73,7 +73,10 @@ def test_an_alias_inside_its_own_anchor_is_refused() -> None:
     assert said("a: &x\n  b: *x") == ["p.yaml:1:4  a.b  an alias that stands inside its own anchor"]
 
 
-@pytest.mark.parametrize("text", ["a: !!python/name:os.system x", "a: !Ref Bucket", "a: !env [X]", "a: !env {x: 1}"])
+@pytest.mark.parametrize(
+    "text",
+    ["a: !!python/name:os.system x", "a: !Ref Bucket", "a: !env [X]", "a: !env {x: 1}", "a: !!int x", "a: !!str 1"],
+)
 def test_tags_are_refused(text: str) -> None:
     (mistake,) = said(text)
     assert "tags such as" in mistake
@@ -150,3 +153,11 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_bytes(b"\xef\xbb\xbfa: 1")
     assert read(tmp_path / "p.yaml", {}).value == {"a": 1}
+
+
+def test_a_number_too_long_for_python_is_a_mistake() -> None:
+    assert said("a: " + "9" * 5000) == ["p.yaml:1:4  a  a number of 5000 digits is too long; quote it to make it text"]
+
+
+def test_nesting_without_end_is_a_mistake() -> None:
+    assert said("a: " + "[" * 500 + "]" * 500) == ["p.yaml:1:104  a  nested more than 100 levels deep"]

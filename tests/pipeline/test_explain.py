@@ -42,15 +42,15 @@ flights: Departures
   delivery      exactly once (progress in DynamoDB; a retry leaves no duplicates)
   source        JSON: objects, arrays, lines; a record may expand to 32 MiB
   validate      schema in the file; required: carrier, time
-  transforms    1. select     keep only carrier, flight, at, d
-                2. drop       remove x
-                3. rename     d → distance
-                4. set        far = distance > 1000
-                5. cast       flight to str
-                6. flatten    lift the fields of meta, joined by '__'
-                7. parse_time at from %d/%m/%Y (zone Europe/Berlin where none is given) to iso8601
-                8. filter     keep where carrier != null; the rest is dropped and counted
-                9. split      one event of each element of legs, as leg; empty: reject
+  transforms     1. select     keep only carrier, flight, at, d
+                 2. drop       remove x
+                 3. rename     d → distance
+                 4. set        far = distance > 1000
+                 5. cast       flight to str
+                 6. flatten    lift the fields of meta, joined by '__'
+                 7. parse_time at from %d/%m/%Y (zone Europe/Berlin where none is given) to iso8601
+                 8. filter     keep where carrier != null; the rest is dropped and counted
+                 9. split      one event of each element of legs, as leg; empty: reject
                 10. mask       phone but the last 4
                 11. hash       user by HMAC-SHA256 with the key of $HASH_KEY
                 12. lookup     carrier in table airlines: take name as airline; not found: null

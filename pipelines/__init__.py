@@ -1,0 +1,1 @@
+"""The pipelines of this project: their files, what stands beside them, and their Python steps."""
