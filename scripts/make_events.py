@@ -38,7 +38,6 @@ year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,arr_del
 # What a sample has as text; the rest are numbers.
 TEXT = {"carrier", "tailnum", "origin", "dest", "time_hour"}
 
-SHARD = "shardId-000000000000"
 FIRST_SEQUENCE = 49590338271490256608559692538361571095921575989136588898
 FIRST_ARRIVAL = 1545084650.987
 
@@ -83,12 +82,15 @@ def user_record(key: int, data: bytes) -> UserRecord:
     return UserRecord(data, f"key-{key}", len(data) + len(f"key-{key}"))
 
 
-def kinesis_event(records: Sequence[bytes | str]) -> dict[str, Any]:
-    """The event with these records' data; a string stands in the event as it is, unencoded."""
-    return {"Records": [_record(index, data) for index, data in enumerate(records)]}
+def kinesis_event(shard: int, records: Sequence[bytes | str]) -> dict[str, Any]:
+    """The event with these records' data; a string stands in the event as it is, unencoded.
+
+    Every sample has a shard of its own, or a deployed function would take the second one for records already delivered.
+    """
+    return {"Records": [_record(f"shardId-{shard:012d}", index, data) for index, data in enumerate(records)]}
 
 
-def _record(index: int, data: bytes | str) -> dict[str, Any]:
+def _record(shard: str, index: int, data: bytes | str) -> dict[str, Any]:
     sequence = str(FIRST_SEQUENCE + 16 * index)
     return {
         "kinesis": {
@@ -100,7 +102,7 @@ def _record(index: int, data: bytes | str) -> dict[str, Any]:
         },
         "eventSource": "aws:kinesis",
         "eventVersion": "1.0",
-        "eventID": f"{SHARD}:{sequence}",
+        "eventID": f"{shard}:{sequence}",
         "eventName": "aws:kinesis:record",
         "invokeIdentityArn": "arn:aws:iam::123456789012:role/aetherstream",
         "awsRegion": "us-east-1",
@@ -111,7 +113,7 @@ def _record(index: int, data: bytes | str) -> dict[str, Any]:
 def good() -> dict[str, Any]:
     """Ten flights in all shapes of plain JSON: seven objects, an array of two, and a line."""
     array = b"[" + line(flight(7)) + b"," + line(flight(8)) + b"]"
-    return kinesis_event([*(line(flight(index)) for index in range(7)), array, lines([flight(9)])])
+    return kinesis_event(0, [*(line(flight(index)) for index in range(7)), array, lines([flight(9)])])
 
 
 def poison() -> dict[str, Any]:
@@ -131,18 +133,19 @@ def poison() -> dict[str, Any]:
         line(flight(6, time_hour="1970-01-01T00:00:00Z")),
         lines([flight(7)]) + b"{]\n" + lines([flight(8)]),
     ]
-    return kinesis_event([line(flight(0)), *broken, line(flight(1))])
+    return kinesis_event(1, [line(flight(0)), *broken, line(flight(1))])
 
 
 def gzipped() -> dict[str, Any]:
     """Six flights: an object and three lines under gzip, an object under zstd, and one not compressed."""
     return kinesis_event(
+        2,
         [
             gzip_stored(line(flight(0))),
             gzip_stored(lines(flight(index) for index in (1, 2, 3))),
             zstd_stored(line(flight(4))),
             line(flight(5)),
-        ]
+        ],
     )
 
 
@@ -150,7 +153,7 @@ def kpl_aggregated() -> dict[str, Any]:
     """Eight flights: six in an aggregate, one of them compressed, one in an aggregate of its own, and one plain."""
     six = [user_record(index % 3, line(flight(index))) for index in range(5)]
     six.append(user_record(2, gzip_stored(line(flight(5)))))
-    return kinesis_event([encode(six), encode([user_record(0, line(flight(6)))]), line(flight(7))])
+    return kinesis_event(3, [encode(six), encode([user_record(0, line(flight(6)))]), line(flight(7))])
 
 
 def partial_failure() -> dict[str, Any]:
@@ -158,12 +161,12 @@ def partial_failure() -> dict[str, Any]:
     first = datetime(2013, 1, 1, 10, tzinfo=UTC)
     days = [first + timedelta(days=day) for day in range(240)]
     events = [flight(at.day % 9, time_hour=at.strftime("%Y-%m-%dT%H:%M:%SZ")) for at in days]
-    return kinesis_event([lines(events[start : start + 24]) for start in range(0, 240, 24)])
+    return kinesis_event(4, [lines(events[start : start + 24]) for start in range(0, 240, 24)])
 
 
 def empty() -> dict[str, Any]:
     """No record at all, which Lambda sends at the end of a window."""
-    return kinesis_event([])
+    return kinesis_event(5, [])
 
 
 EVENTS = {
