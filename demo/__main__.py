@@ -25,6 +25,8 @@ from demo.traffic import expectation, traffic
 STATE = Path(".aetherstream/demo")
 REPORT = Path("demo/report.json")
 DRAIN_SECONDS = 1800
+# The template's default of 30 s makes larger objects; here nobody wants to wait for the last batch to fill.
+PARAMETERS = {"MaximumBatchingWindowInSeconds": "3"}
 
 
 class Sender:
@@ -62,7 +64,7 @@ class Sender:
 def run(flights: int, console: Console) -> Findings:
     """Run the stack, send the flights, wait for the end, and count what is there."""
     console.rule("[bold]AetherStream[/bold]: Kinesis → Lambda → S3, on this machine")
-    with Stack(state=STATE, say=lambda step: console.print(f"  {step}", highlight=False)) as stack:
+    with Stack(state=STATE, parameters=PARAMETERS, say=lambda step: console.print(f"  {step}", highlight=False)) as stack:
         console.print(
             f"  {flights:,} flights of 2013 go into the stream [bold]{stack.outputs['StreamName']}[/bold]; "
             "some in KPL aggregates, some compressed, some broken on purpose\n"
