@@ -19,7 +19,7 @@ from .paths import EMPTY
 
 __all__ = ["Expression", "ExpressionError", "compile_expression"]
 
-FAILURES = (TypeError, ArithmeticError, ValueError, Rejected)
+FAILURES = (TypeError, ArithmeticError, ValueError, RecursionError, Rejected)
 """What an evaluation raises for an event that it does not suit."""
 PASSING = {"coalesce", "min", "max"}
 """Functions that give one of their arguments."""

@@ -245,7 +245,10 @@ class Writer:
         names = [part for part in before if isinstance(part, str)]
         if not isinstance(last, str) or len(names) != len(before):
             raise self._error("exists takes a field, not an element of a list", node)
-        return f"({last!r} in {'v' if not names else f'({read_code(tuple(names))} or EMPTY)'})"
+        if not names:
+            return f"({last!r} in v)"
+        name = self._temporary()
+        return f"({last!r} in ({name} if ({name} := {read_code(tuple(names))}).__class__ is dict else EMPTY))"
 
     def _matches(self, value: ast.expr, pattern: ast.expr) -> str:
         if not (isinstance(pattern, ast.Constant) and isinstance(pattern.value, str)):

@@ -98,6 +98,7 @@ def compile_lookup(options: Lookup, context: Context) -> Runner | None:
         named = options.take if isinstance(options.take, dict) else {column: column for column in options.take}
     if (into is None) == (not named):
         context.mistake("say one of take (some columns) and into (the whole row)")
+        return None
     context.owned = False
     if not context.known("table", options.table, context.tables, "table"):
         return None
