@@ -126,8 +126,9 @@ class InProcessInvoker:
 
 
 def in_process(clients: Clients, function_arn: str, source: Path) -> InProcessInvoker:
-    """The deployed function's handler, imported from `source`, with the deployed variables put into this process.
+    """The deployed function's handler, imported from `source`.
 
+    This process gets the deployed variables and `source` as its working directory: both stay, as in a function.
     Raises `UsageError` when the handler can't be imported.
     """
     configuration = clients.lambda_.get_function_configuration(FunctionName=function_arn)
@@ -136,6 +137,8 @@ def in_process(clients: Clients, function_arn: str, source: Path) -> InProcessIn
     os.environ.update(variables)
     os.environ["AWS_LAMBDA_FUNCTION_NAME"] = configuration["FunctionName"]
     module, _, function = configuration["Handler"].replace("/", ".").rpartition(".")
+    os.environ["LAMBDA_TASK_ROOT"] = str(source)
+    os.chdir(source)  # AWS: a function runs in the directory of its code
     if str(source) not in sys.path:
         sys.path.insert(0, str(source))
     try:
