@@ -26,6 +26,9 @@ from aetherstream.transforms.mistakes import nearest
 RunCore = Callable[[Pipeline, KinesisRecords], tuple[Events, list[Rejection], int]]
 """Decodes, validates and transforms records: the events, the rejections, how many user records a filter dropped."""
 
+_NOT_DETERMINISTIC = (
+    "the same input gave something else the second time: a step reads a clock, draws random numbers, or keeps something"
+)
 DEFAULT_ARRIVAL = "2026-01-01T00:00:00Z"
 
 
@@ -154,10 +157,18 @@ def check_sinks(path: Path, file: CasesFile, pipeline: Pipeline) -> None:
 
 
 def run_cases(pipeline: Pipeline, cases: Sequence[Case], run_core: RunCore) -> Iterator[Result]:
-    """Run cases one after the other."""
+    """Run cases one after the other, each twice: delivery rests on steps that do the same again."""
     for case in cases:
         events, rejections, dropped = run_core(pipeline, _records(case))
-        yield Result(case.name, list(_differences(case, pipeline, events, rejections, dropped)))
+        differences = list(_differences(case, pipeline, events, rejections, dropped))
+        again, rejections_again, dropped_again = run_core(pipeline, _records(case))
+        first, second = (events.values, rejections, dropped), (again.values, rejections_again, dropped_again)
+        if _lines(first) != _lines(second):
+            differences += [
+                _NOT_DETERMINISTIC,
+                *unified_diff(_lines(first), _lines(second), "first", "second", "", "", 2, ""),
+            ]
+        yield Result(case.name, differences)
 
 
 def _records(case: Case) -> KinesisRecords:

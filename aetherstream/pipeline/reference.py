@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from aetherstream.pipeline.cases import Case, CasesFile, ExpectedRejection
 from aetherstream.pipeline.model import PipelineFile
 from aetherstream.pipeline.schema import strict_schema
 from aetherstream.transforms.model import Step
@@ -26,6 +27,14 @@ never stand in the file.
 Sizes: `1000`, `32MB` (decimal), `32MiB` (binary). Durations: `90` (seconds), `500ms`, `90s`, `1h30m`, `30d`. Dates and
 timestamps are UTC where they name no zone.
 """
+_TESTS = """## Tests beside a pipeline
+
+`aetherstream test pipelines/flights.yaml` runs the cases of `pipelines/flights.test.yaml`. Everything is compared: a
+sink that a case does not name must get nothing, and without `rejected` and `dropped` nothing may be rejected or
+dropped. Each case runs twice, and both must give the same: steps are deterministic. The JSON Schema is
+[pipeline-test.schema.json](pipeline-test.schema.json).
+"""
+_TESTED = {"CasesFile": "The file", "Case": "`cases`", "ExpectedRejection": "`expect: rejected`"}
 _TYPES = {
     "string": "text",
     "integer": "whole number",
@@ -62,6 +71,11 @@ def markdown() -> str:
             )
             for kind, rule in steps.items():
                 parts += list(_step(kind, rule, definitions))
+    parts.append(_TESTS)
+    for model in (CasesFile, Case, ExpectedRejection):
+        definitions = strict_schema(model)["$defs"]
+        definition = definitions[model.__name__]
+        parts += [f"### {_TESTED[model.__name__]}\n", f"{definition['description']}\n", _table(definition, definitions)]
     return "\n".join(parts).rstrip() + "\n"
 
 

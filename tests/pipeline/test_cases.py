@@ -49,7 +49,8 @@ def test_input_is_an_event_or_text_or_bytes_or_any_json(pipeline: Pipeline) -> N
     text = base64.b64encode(b"\x1f\x8b").decode()
     inputs = [{"raw": "x", "y": 1}, {"raw": "{"}, {"base64": text}, {"json": [1]}, {"json": {"raw": "x"}}]
     assert [r.differences for r in run_cases(pipeline, [case(input=inputs, arrival="2013-01-01")], core)] == [[]]
-    (records,) = seen
+    records, again = seen
+    assert records == again
     payloads = [base64.b64decode(data) for data in records.data]
     assert payloads == [b'{"raw": "x", "y": 1}', b"{", b"\x1f\x8b", b"[1]", b'{"raw": "x"}']
     assert records.arrivals == [1356998400.0] * 5
@@ -125,6 +126,15 @@ def test_a_rejection_that_differs_shows_what_came(pipeline: Pipeline) -> None:
 def test_a_rejection_or_a_drop_that_nobody_expects_fails(pipeline: Pipeline) -> None:
     assert differences(pipeline, case(), events(), (REJECTION,))[0] == "rejected[0]:"
     assert differences(pipeline, case(), events(), (), 1) == ["dropped: expected 0, got 1"]
+
+
+def test_a_case_whose_second_run_gives_something_else_fails(pipeline: Pipeline) -> None:
+    numbers = iter([1, 2])
+    ((_, lines),) = run_cases(
+        pipeline, [case(expect={"archive": [{"a": 1}]})], lambda _, __: (events({"a": next(numbers)}), [], 0)
+    )
+    assert lines[0].startswith("the same input gave something else the second time: ")
+    assert [line for line in lines[3:] if line[0] in "+-"] == ['-      "a": 1', '+      "a": 2']
 
 
 def said(folder: Path, text: str) -> list[str]:
