@@ -1,6 +1,11 @@
 from __future__ import annotations
 
-from .support import mistakes, run
+import copy
+from typing import Any
+
+from aetherstream.records import Event, Events, Rejection
+
+from .support import compiled, mistakes, run
 
 ALL = frozenset({"archive", "search"})
 
@@ -44,10 +49,10 @@ def test_numbers_are_given_over_the_final_events_of_a_record() -> None:
 
 
 def test_a_record_without_elements_is_rejected_dropped_or_kept_by_choice() -> None:
-    events = [{"x": []}, {"x": None}, {"y": 1}]
-    refused = run([{"split": {"field": "x"}}], *map(dict, events))
-    dropped = run([{"split": {"field": "x", "empty": "drop"}}], *map(dict, events))
-    kept = run([{"split": {"field": "x", "empty": "keep"}}], *map(dict, events))
+    events: list[Event] = [{"x": []}, {"x": None}, {"y": 1}]
+    refused = run([{"split": {"field": "x"}}], *copy.deepcopy(events))
+    dropped = run([{"split": {"field": "x", "empty": "drop"}}], *copy.deepcopy(events))
+    kept = run([{"split": {"field": "x", "empty": "keep"}}], *copy.deepcopy(events))
     assert (refused.values, [record for record, _, _ in refused.rejected], refused.dropped) == ([], [0, 1, 2], 0)
     assert (dropped.values, dropped.rejected, dropped.dropped) == ([], [], 3)
     assert (kept.values, kept.rejected, kept.dropped) == (events, [], 0)
@@ -65,7 +70,7 @@ def test_split_of_too_long_a_list_is_a_rejection() -> None:
 
 
 def test_the_events_of_a_split_do_not_share_what_later_steps_change() -> None:
-    steps = [{"split": {"field": "x"}}, {"set": {"u.x": "x"}}, {"drop": ["u.y"]}]
+    steps: list[dict[str, Any]] = [{"split": {"field": "x"}}, {"set": {"u.x": "x"}}, {"drop": ["u.y"]}]
     result = run(steps, {"u": {"y": 0}, "x": [1, 2]})
     assert result.values == [{"u": {"x": 1}, "x": 1}, {"u": {"x": 2}, "x": 2}]
 
@@ -82,10 +87,6 @@ def test_a_record_that_is_dropped_in_part_and_rejected_later_counts_as_rejected_
 
 
 def test_the_records_of_one_kinesis_record_are_judged_apart() -> None:
-    from aetherstream.records import Events, Rejection
-
-    from .support import compiled
-
     events = Events([{"x": [1, 0]}, {"x": [2]}], [4, 4], [0, 1])
     rejections: list[Rejection] = []
     compiled([{"split": {"field": "x"}}, {"set": {"x": "1 / x"}}]).apply(events, rejections)

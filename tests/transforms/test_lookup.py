@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from aetherstream.records import Event
@@ -66,7 +68,7 @@ def test_a_key_of_any_type_is_just_missing(key: object) -> None:
 
 def test_steps_never_change_the_rows_of_the_table() -> None:
     table = Table.parse(b'[{"id": "x", "n": {"v": [1]}}]', "id", file="t.json")
-    steps = [
+    steps: list[dict[str, Any]] = [
         {"lookup": {"table": "t", "field": "id", "into": "row"}},
         {"set": {"row.n.w": "2"}},
         {"drop": ["row.n.v"]},

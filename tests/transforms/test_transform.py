@@ -126,7 +126,7 @@ def test_a_batch_can_be_cut_anywhere(batch: list[Record], cut: int) -> None:
 
 
 def test_deterministic_steps_pass_the_check() -> None:
-    values = [{"x": [1, 0, None], "z": None}, {"x": [1], "z": ["6"]}, {"x": None, "z": None}]
+    values: list[Record] = [{"x": [1, 0, None], "z": None}, {"x": [1], "z": ["6"]}, {"x": None, "z": None}]
     assert check_determinism(compiled(STEPS), values) == []
 
 
