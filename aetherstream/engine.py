@@ -134,6 +134,7 @@ class Engine:
 
     def _settle(self, batch: KinesisRecords, opening: Opening, report: Report) -> None:
         """Every record was settled before: the answer of that attempt was lost, or a passed checkpoint read again."""
+        report.restart()
         report.records_in = report.settled = len(batch)
         report.check()
         self._ledger.settle(opening.item, report.totals(opening.item.counters))

@@ -68,9 +68,13 @@ class Report:
 
     def fail(self, why: str) -> None:
         """Note that the whole batch is left: nothing of this attempt counts."""
+        self.restart()
         self.leave(self.first, why)
-        self.passed = self.quarantined = self.dropped = self.settled = 0
         self.records_in = self.left = self.kinesis_records
+
+    def restart(self) -> None:
+        """Forget what has been counted: the batch is looked at anew."""
+        self.records_in = self.passed = self.quarantined = self.dropped = self.settled = self.left = 0
         self.sinks = {}
         self.reasons = {}
         self.objects = self.bytes = 0

@@ -27,6 +27,8 @@ class Opening:
     """How many of its first records earlier attempts have settled."""
     attempt: Attempt
     """The attempt to be claimed; its size says how many records it may take. Size 0: everything is settled."""
+    noted: bool = False
+    """Whether this attempt has just written its start: whoever writes after that came later."""
 
 
 class Ledger:
@@ -56,7 +58,7 @@ class Ledger:
             noted = replace(item, revision=item.revision + 1, attempt=opening.attempt)
             stored = self._write(noted)
             if stored is None:
-                return replace(opening, item=noted)
+                return replace(opening, item=noted, noted=True)
             item = stored
         raise Retryable(f"progress of {key}: {_TRIES} writes in a row met another writer")
 
@@ -70,7 +72,8 @@ class Ledger:
     def claim(self, opening: Opening, keys: Mapping[str, str], version: str) -> Progress | None:
         """Raise the epoch and note the keys (`bucket/key` → sortable first position) that this attempt may write.
 
-        Returns the claimed item; None when the item had moved on, and the batch has to be opened again.
+        Returns the claimed item; None when the item had moved on, and the batch has to be opened again. Raises
+        Superseded when a later attempt has moved it.
         """
         before = opening.item
         noted = dict(before.open)
@@ -81,7 +84,7 @@ class Ledger:
         item = replace(
             before, revision=before.revision + 1, epoch=before.epoch + 1, open=noted, attempt=opening.attempt
         )
-        return item if self._write(item) is None else None
+        return item if self._is_first(opening, item) else None
 
     def finish(self, opening: Opening, completed: str, arrival: int, counters: Mapping[str, int]) -> bool:
         """Claim and complete in one write a batch that writes nothing; False when the item had moved on.
@@ -98,7 +101,7 @@ class Ledger:
             attempt=replace(opening.attempt, ended=True),
             counters=counters,
         )
-        return self._write(done) is None
+        return self._is_first(opening, done)
 
     def complete(self, claimed: Progress, completed: str, arrival: int, counters: Mapping[str, int]) -> Progress:
         """Move the shard's mark to `completed`, if the epoch is still the claim's. Raises Superseded if it is not."""
@@ -138,6 +141,16 @@ class Ledger:
     def settle(self, item: Progress, counters: Mapping[str, int]) -> None:
         """Count a batch that was settled as a whole: one write, of which nothing depends."""
         self._write(replace(item, revision=item.revision + 1, counters=counters))
+
+    def _is_first(self, opening: Opening, item: Progress) -> bool:
+        """Write a claim; False where the item had moved on. Raises Superseded where a later attempt moved it.
+
+        An attempt that was given up must not take the shard from its successor, and count it among the killed.
+        """
+        stored = self._write(item)
+        if stored is not None and opening.noted and stored.revision:
+            raise Superseded(f"{item.key}: another attempt has begun after this one")
+        return stored is None
 
     def _write(self, item: Progress) -> Progress | None:
         """Write; returns None when it is stored, else the item that stands there instead."""

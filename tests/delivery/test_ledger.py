@@ -140,13 +140,24 @@ def test_a_key_that_two_versions_noted_belongs_to_neither() -> None:
     assert claim.open["bucket/a"].version not in {"v1", "v2"}
 
 
-def test_a_claim_that_meets_another_one_has_to_open_again() -> None:
+def test_a_warm_claim_on_an_item_that_had_moved_on_has_to_open_again() -> None:
     store = MemoryProgress()
-    first, second = Ledger(store, "p1"), Ledger(store, "p2")
+    first = Ledger(store, "p1")
+    run(first, ["003090"])
     opening = first.open(KEY, BATCH)
-    claimed(second)
+    run(Ledger(store, "p2"), ["003100"])
     assert first.claim(opening, {}, "v1") is None
     assert first.open(KEY, BATCH).item == store.items[KEY]
+
+
+def test_an_attempt_after_whose_start_another_one_began_is_superseded() -> None:
+    store = MemoryProgress()
+    first = Ledger(store, "p1")
+    opening = first.open(KEY, BATCH)
+    _, newer = claimed(Ledger(store, "p2"))
+    with pytest.raises(Superseded, match="another attempt has begun after this one"):
+        first.claim(opening, {}, "v1")
+    assert store.items[KEY] == newer
 
 
 def test_completion_moves_the_mark_and_lets_go_of_the_keys_below_it() -> None:
@@ -198,6 +209,7 @@ def test_completion_never_moves_the_mark_back() -> None:
 def test_a_write_whose_answer_was_lost_and_that_was_sent_again_counts_as_written(step: str) -> None:
     store = Stumbling(MemoryProgress())
     ledger = Ledger(store, "p1")
+
     def mark(name: str) -> None:
         store.script = ["lost and sent again"] if name == step else []
 

@@ -108,7 +108,7 @@ def test_an_object_that_vanished_before_the_look_is_put_anew() -> None:
 def test_an_object_of_somebody_else_is_left_as_it_is() -> None:
     store = MemoryObjects()
     store.overwrite("b", "k", b"theirs", {})
-    with pytest.raises(Retryable, match="s3://b/k was not written by AetherStream .* move it"):
+    with pytest.raises(Retryable, match=r"s3://b/k was not written by AetherStream .* move it"):
         put(store, "b", "k", b"one", {}, 7)
     assert store.objects["b", "k"].body == b"theirs"
 
@@ -134,4 +134,3 @@ def test_a_late_put_of_an_older_epoch_meets_the_newer_object_though_both_hold_th
     assert isinstance(seen_by_the_late_one, Head)
     with pytest.raises(PreconditionFailed):
         store.put("b", "k", gz(b'{"n":1}\n', 2), {}, if_match=seen_by_the_late_one.etag)
-

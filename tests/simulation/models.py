@@ -1,0 +1,138 @@
+"""The services: S3, DynamoDB and a per-record sink, with their faults."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from aetherstream.delivery.dynamodb import from_item, to_item
+from aetherstream.delivery.progress import Progress
+from aetherstream.delivery.put import Head
+from aetherstream.errors import Rejected, Retryable
+from aetherstream.records import Event
+from aetherstream.sinks.base import Outcome
+from aetherstream.testing.builders import lines
+from aetherstream.testing.stores import MemoryObjects, MemoryProgress
+from tests.simulation.faults import AT_BULK, AT_PUT, AT_READ, AT_WRITE, Fault
+from tests.simulation.world import World
+
+BUCKET = "bucket"
+QUARANTINE = "quarantine"
+
+
+class Objects(MemoryObjects):
+    """S3: conditional puts, answers that get lost, puts that land late. Watches that nothing is there twice."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+        self._held: dict[str, list[tuple[str, str]]] = {}
+        self._events: Counter[tuple[str, str]] = Counter()
+        self._by_record: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+
+    def put(self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], /, *, if_match: str | None) -> None:
+        """See `ObjectStore.put`."""
+        held = _contents(key, body)
+
+        def act() -> None:
+            super(Objects, self).put(bucket, key, body, metadata, if_match=if_match)
+            self._watch(key, held)
+
+        condition = "if none" if if_match is None else f"if {if_match[1:5]}"
+        what = f"put {key} {condition}, epoch {metadata.get('aether-epoch')}: {' '.join(name for _, name in held)}"
+        self._world.effect(what, act, AT_PUT)
+
+    def head(self, bucket: str, key: str, /) -> Head | None:
+        """See `ObjectStore.head`."""
+        return self._world.effect(f"head {key}", lambda: super(Objects, self).head(bucket, key), AT_READ)
+
+    def _watch(self, key: str, held: list[tuple[str, str]]) -> None:
+        sink = key.split("/", 1)[0]
+        for _, name in self._held.get(key, []):
+            self._count(sink, name, -1)
+        self._held[key] = held
+        for _, name in held:
+            self._count(sink, name, 1)
+        for _, name in held:
+            record = ":".join(name.split(":")[:2])
+            if self._events[sink, name] > 1:
+                self._world.violate(f"{name} stands twice in {sink}")
+            if self._by_record[name] and self._refused[name]:
+                self._world.violate(f"{name} stands in the quarantine and in a sink")
+            if self._by_record[record] and self._refused[record]:
+                self._world.violate(f"{record} stands in the quarantine and in a sink")
+
+    def _count(self, sink: str, name: str, by: int) -> None:
+        self._events[sink, name] += by
+        if sink == QUARANTINE:
+            self._refused[name] += by
+            return
+        parts = name.split(":")
+        for user_record in (":".join(parts[:2]), ":".join(parts[:3])):
+            self._by_record[user_record] += by
+
+
+def _contents(key: str, body: bytes) -> list[tuple[str, str]]:
+    """What an object holds, as (stage, event id or user record). Refusals of per-record sinks don't count here."""
+    if key.startswith(QUARANTINE):
+        return [(line["stage"], line["id"]) for line in lines(body) if line["stage"] != "deliver"]
+    return [("", line["_event_id"]) for line in lines(body)]
+
+
+class Table(MemoryProgress):
+    """DynamoDB's conditional writes; every item goes through its attribute values and back."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def write(self, item: Progress, /) -> Progress | None:
+        """See `ProgressStore.write`."""
+        sent = from_item(to_item(item))
+        if sent != item:
+            self._world.violate(f"{item} came back as {sent}")
+        attempt = item.attempt
+        what = (
+            f"write r{item.revision} e{item.epoch} completed={item.completed or '-'} open={len(item.open)} "
+            f"start={attempt.start} size={attempt.size} killed={attempt.killed}/{attempt.alone} ended={attempt.ended}"
+        )
+        return self._world.effect(what, lambda: super(Table, self).write(sent), AT_WRITE, progress=True)
+
+
+class Search:
+    """A per-record sink that takes documents in bulk requests of three and may do a part of each."""
+
+    def __init__(self, world: World) -> None:
+        self.name = "search"
+        self.documents: dict[str, Event] = {}
+        self._world = world
+
+    def deliver(self, documents: Mapping[str, Event], seconds: float, /) -> Outcome:
+        """See `RecordSink.deliver`."""
+        outcome = Outcome()
+        items = list(documents.items())
+        for start in range(0, len(items), 3):
+            bulk = dict(items[start : start + 3])
+            try:
+                self._world.effect(f"bulk {' '.join(bulk)}", lambda bulk=bulk: self._store(bulk, outcome), AT_BULK)  # type: ignore[misc]
+            except Retryable as error:
+                outcome.undelivered.update(dict.fromkeys(bulk, str(error)))
+                for document_id in bulk:
+                    outcome.rejected.pop(document_id, None)
+        return outcome
+
+    def _store(self, bulk: Mapping[str, Event], outcome: Outcome) -> None:
+        for document_id, document in bulk.items():
+            if self._world.draw(frozenset({Fault.PARTIAL})):
+                self._world.note(document_id, Fault.PARTIAL)
+                outcome.undelivered[document_id] = "throttled"
+            elif self._refuses(document_id, document):
+                outcome.rejected[document_id] = Rejected("mapping conflict", document_id)
+            else:
+                self.documents[document_id] = dict(document)
+
+    def _refuses(self, document_id: str, document: Event) -> bool:
+        if flaky := self._world.draw(frozenset({Fault.FLAKY})):
+            self._world.note(document_id, flaky)
+        return bool(flaky) or document["do"] == "conflict"

@@ -1,0 +1,218 @@
+"""What is sent, the pipeline that it goes through, and what must come of each user record."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from aetherstream.core import Core
+from aetherstream.local.esm import StreamRecord
+from aetherstream.objects import Compression
+from aetherstream.records import Event, Events, KinesisRecords, Rejection
+from aetherstream.sinks.s3 import S3Archive, by_field
+from aetherstream.testing.builders import START, JsonLists
+from tests.simulation.faults import Fault, Profile
+from tests.simulation.models import BUCKET
+from tests.simulation.world import Killed, World
+
+PARTITIONS = "abc"
+SINKS = ("archive", "staging", "search")
+ORDINARY = ("pass",) * 8
+ODD = ("drop", "reject", "bare", "unplaceable", "split", "conflict", "archived", "changing")
+"""What becomes of a user record: see `expected`."""
+KILLERS = ("kill", "kill late")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One user record."""
+
+    do: str
+    place: str
+
+    def payload(self) -> object:
+        """The JSON that is sent."""
+        if self.do == "bare":
+            return "not an object"
+        return {"do": self.do, "p": [self.place] if self.do == "unplaceable" else self.place}
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What a user record has to come to: refused at a stage, dropped (both empty), or events with their places."""
+
+    refused: str = ""
+    events: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """For each event its partition and its sinks."""
+
+
+def expected(item: Item, version: str) -> Fate:
+    """What this pipeline version makes of the user record; computed from the intent, not by the pipeline."""
+    stage = {"bare": "decode", "reject": "transform", "unplaceable": "partition"}.get(item.do)
+    if item.do == "changing" and version == "v2":
+        stage = "transform"
+    if stage:
+        return Fate(refused=stage)
+    if item.do == "drop":
+        return Fate()
+    places = [item.place, _next(item.place)] if item.do == "split" else [item.place]
+    sinks = ("archive",) if item.do == "archived" else SINKS
+    return Fate(events=tuple((_next(place) if version == "v2" else place, sinks) for place in places))
+
+
+def _next(place: str) -> str:
+    return PARTITIONS[(PARTITIONS.index(place) + 1) % len(PARTITIONS)]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One Kinesis record."""
+
+    shard: str
+    sequence: int
+    arrival: float
+    items: tuple[Item, ...]
+    """Empty: bytes that are no JSON."""
+
+    @property
+    def name(self) -> str:
+        """Shard and sequence number, as ids begin."""
+        return f"{self.shard}:{self.sequence}"
+
+    def record(self) -> StreamRecord:
+        """As the stream holds it."""
+        payloads = [item.payload() for item in self.items]
+        data = orjson.dumps(payloads[0] if len(payloads) == 1 and isinstance(payloads[0], dict) else payloads)
+        return StreamRecord(str(self.sequence), "key", data if payloads else b"{oops", self.arrival)
+
+
+def send(rng: random.Random, profile: Profile, shard: str) -> list[Sent]:
+    """Draw a shard's records. Sequence numbers have gaps, and grow by a digit on the way."""
+    sequence = rng.choice((7, 80, 990, 99_990))
+    at = START
+    sent = []
+    odd = rng.random() < 0.8
+    for _ in range(rng.randint(3, 12)):
+        sequence += rng.randint(1, 6)
+        at += rng.random() * 5
+        count = rng.choice((1, 1, 1, 2, 3, 0 if odd else 1))
+        sent.append(Sent(shard, sequence, at, tuple(_item(rng, profile, odd) for _ in range(count))))
+    return sent
+
+
+def _item(rng: random.Random, profile: Profile, odd: bool) -> Item:
+    if profile.happens(Fault.POISON, rng):
+        return Item(rng.choice(KILLERS), rng.choice(PARTITIONS))
+    return Item(rng.choice(ORDINARY + (ODD if odd else ())), rng.choice(PARTITIONS))
+
+
+class Steps:
+    """`Transforming` of one pipeline version."""
+
+    def __init__(self, version: str) -> None:
+        self._version = version
+
+    def apply(self, events: Events, rejections: list[Rejection], timings: dict[str, float] | None = None, /) -> int:
+        """See `Transforming.apply`."""
+        made = Events()
+        nths: list[int] = []
+        routes: list[frozenset[str]] = []
+        dropped = 0
+        for value, record, sub in zip(events.values, events.records, events.subs, strict=True):
+            results = self._one(value)
+            if results is None:
+                rejections.append(Rejection(record, sub, "transform", "steps", "refused", f"refused {value}"))
+                continue
+            dropped += not results
+            for nth, (result, sinks) in enumerate(results):
+                made.values.append(result)
+                made.records.append(record)
+                made.subs.append(sub)
+                nths.append(nth)
+                routes.append(frozenset(sinks))
+        events.values, events.records, events.subs = made.values, made.records, made.subs
+        events.nths, events.routes = nths, routes
+        return dropped
+
+    def _one(self, value: Event) -> list[tuple[Event, Sequence[str]]] | None:
+        do = value["do"]
+        if do == "reject" or (do == "changing" and self._version == "v2"):
+            return None
+        if do == "drop":
+            return []
+        copies = [{**value}]
+        if do == "split":
+            copies.append({**value, "p": _next(value["p"])})
+        if self._version == "v2":
+            for copy in copies:
+                if isinstance(copy["p"], str):
+                    copy["p"] = _next(copy["p"])
+        return [(copy, ("archive",) if do == "archived" else SINKS) for copy in copies]
+
+
+class Decoder(JsonLists):
+    """Opens the records; one of them kills the process."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def decode(self, records: KinesisRecords, start: int, end: int, rejections: list[Rejection], /) -> Events:
+        """See `Decode.decode`."""
+        events = super().decode(records, start, end, rejections)
+        if any(value["do"] == "kill" for value in events.values):
+            self._world.note("decodes a poisonous record", Fault.POISON)
+            raise Killed
+        return events
+
+
+class Archive(S3Archive):
+    """An archive whose encoder one of the events kills."""
+
+    def encode(self, values: Sequence[Event], epoch: int, /) -> bytes:
+        """See `ObjectSink.encode`."""
+        if any(value["do"] == "kill late" for value in values):
+            raise Killed
+        return super().encode(values, epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the pipeline of a schedule is set up."""
+
+    chunk: int = 2000
+    max_partitions: int = 200
+    with_search: bool = True
+    compression: Compression = "gzip"
+    versions: tuple[str, ...] = ("v1",)
+
+    @classmethod
+    def draw(cls, rng: random.Random, profile: Profile) -> Shape:
+        """Draw a set-up."""
+        return cls(
+            chunk=rng.choice((1, 3, 2000)),
+            max_partitions=rng.choice((1, 2, 200, 200)),
+            with_search=rng.random() < 0.6,
+            compression=rng.choice(("gzip", "zstd")),
+            versions=("v1", "v2") if profile.has(Fault.DEPLOYED) else ("v1",),
+        )
+
+    def core(self, version: str, world: World) -> Core:
+        """The pure steps of a version."""
+        return Core(Decoder(world), transform=Steps(version), chunk=self.chunk)
+
+    def object_sinks(self) -> list[S3Archive]:
+        """A partitioned archive, and a sink with one object for all."""
+        return [
+            Archive(
+                "archive",
+                bucket=BUCKET,
+                prefix="archive",
+                partition=[by_field("p")],
+                compression=self.compression,
+                max_partitions=self.max_partitions,
+            ),
+            S3Archive("staging", bucket=BUCKET, prefix="staging"),
+        ]
