@@ -63,7 +63,7 @@ def compile_steps(
             runners.append(runner)
     if mistakes:
         raise StepMistakes(mistakes)
-    return Transform(runners, sinks)
+    return Transform(runners)
 
 
 def secret_names(steps: Sequence[Step]) -> list[str]:

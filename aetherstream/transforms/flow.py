@@ -100,8 +100,6 @@ class FilterRunner(Choosing):
 class RouteRunner(Choosing):
     """Sets the sinks of each event; one without a sink is dropped."""
 
-    routes = True
-
     def __init__(self, cases: list[tuple[Expression, frozenset[str]]], otherwise: frozenset[str]) -> None:
         words = ["if", *["elif"] * (len(cases) - 1)]
         lines = [

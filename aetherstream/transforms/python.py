@@ -65,7 +65,7 @@ class PythonRunner(Expanding):
                 append(self.several(made))
 
     def several(self, made: object) -> Event | list[Event]:
-        """Check a result that is neither a dict nor None, and give each event values of its own."""
+        """Check a result that is neither a dict nor None. The events are copied; they may share nested values."""
         if isinstance(made, dict):
             return dict(made)
         if not isinstance(made, Iterable) or isinstance(made, str | bytes):
@@ -77,7 +77,7 @@ class PythonRunner(Expanding):
             if len(events) == MOST_EVENTS:
                 reason = f"too many events from {self.reference}"
                 raise Rejected(reason, f"{self.reference} made more than {MOST_EVENTS} events of one")
-            events.append(own(dict(event)))
+            events.append(dict(event))
         return events
 
     def _wrong(self, what: str) -> Rejected:

@@ -24,8 +24,6 @@ class Runner(ABC):
     """For example `transforms[2].cast`; the compiler sets it."""
     multiplies = False
     """Whether it can make several events of one."""
-    routes = False
-    """Whether it sets the routes."""
 
     def apply(self, events: Events, rejections: list[Rejection]) -> int:
         """Do the step for all events in place; return how many user records were rejected."""

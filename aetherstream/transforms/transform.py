@@ -15,10 +15,8 @@ class Transform:
     A user record is delivered whole or quarantined whole: a rejection of any event made from it removes all of them.
     """
 
-    def __init__(self, steps: Sequence[Runner], sinks: Sequence[str]) -> None:
+    def __init__(self, steps: Sequence[Runner]) -> None:
         self.steps = tuple(steps)
-        self._everywhere = frozenset(sinks)
-        self._routes = any(step.routes for step in steps)
         self._multiplies = any(step.multiplies for step in steps)
 
     def apply(self, events: Events, rejections: list[Rejection], timings: dict[str, float] | None = None) -> int:
@@ -32,8 +30,6 @@ class Transform:
         """
         arrived = count(events)
         rejected = 0
-        if self._routes and events.routes is None:
-            events.routes = [self._everywhere] * len(events)
         for step in self.steps:
             started = perf_counter()
             rejected += step.apply(events, rejections)

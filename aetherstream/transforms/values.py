@@ -84,12 +84,14 @@ class SetRunner(InPlace):
         super().__init__(build("set", lines, names))
 
     def explain(self, event: Event, error: Exception) -> Rejected | None:
-        """Name the part of the expression at fault; what `put` refused says so itself."""
+        """Name the part of the expression at fault, or the expression whose result was refused."""
         found = self.expressions[failing_line("set", error)]
         try:
             found(event)
         except Rejected as rejected:
             return rejected
+        if isinstance(error, Rejected):
+            return Rejected(error.reason, f"`{found.text}`: {error.message}")
         return super().explain(event, error)
 
 

@@ -79,6 +79,14 @@ def test_steps_never_change_the_rows_of_the_table() -> None:
     assert table.rows == {"x": {"id": "x", "n": {"v": [1]}}}
 
 
+def test_a_function_gets_a_row_of_its_own() -> None:
+    transform = compiled([*lookup(into="row"), {"python": "tests.transforms.steps:change_nested"}])
+    result = run(transform, {"carrier": "UA"}, {"carrier": "UA"})
+    row = {"carrier": "UA", "name": "United", "changed": 1}
+    assert result.values == [{"carrier": "UA", "row": row}] * 2
+    assert run(lookup(into="row"), {"carrier": "UA"}).values[0]["row"] == {"carrier": "UA", "name": "United"}
+
+
 def test_a_refreshed_table_is_seen_by_the_next_batch() -> None:
     content = {"t.csv": b"carrier,name\nUA,Old\n"}
     now = [0.0]

@@ -109,6 +109,16 @@ def test_an_object_of_the_module_returned_for_every_event_becomes_an_event_each(
     assert [event["n"] for event in result.values] == [1, 2]
 
 
+def test_a_function_gets_values_of_its_own_behind_a_function_that_makes_several_events() -> None:
+    result = run([*step("repeat"), *step("change_nested")], {"n": 2, "row": {}})
+    assert [event["row"] for event in result.values] == [{"changed": 1}, {"changed": 1}]
+
+
+def test_a_function_gets_values_of_its_own_behind_a_copied_field() -> None:
+    result = run([{"set": {"copy": "row"}}, *step("change_nested")], {"row": {}})
+    assert result.values == [{"row": {"changed": 1}, "copy": {}}]
+
+
 def test_a_function_gets_nested_values_of_its_own_behind_a_split() -> None:
     result = run([{"split": {"field": "x"}}, *step("change_nested")], {"row": {}, "x": [1, 2]})
     assert result.values == [{"row": {"changed": 1}, "x": 1}, {"row": {"changed": 1}, "x": 2}]

@@ -89,6 +89,12 @@ def test_an_event_that_is_nested_more_deeply_than_the_validator_goes_is_judged_a
     assert len(values) + len(rejected) == 3
 
 
+def test_an_event_that_the_validator_cannot_read_is_rejected_alone() -> None:
+    values, rejected = judged({**GOOD, "flight": 2}, {"carrier": "\ud800", "flight": 1}, GOOD)
+    assert values == [{**GOOD, "flight": 2}, GOOD]
+    assert [(record, reason) for record, reason, _ in rejected] == [(1, "the validator cannot read it")]
+
+
 @pytest.mark.parametrize(
     "schema", [{"type": "strin"}, {"$ref": "https://example.com/schema.json"}, {"pattern": "("}, {"$ref": "#/$defs/x"}]
 )

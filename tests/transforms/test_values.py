@@ -26,13 +26,28 @@ def test_set_makes_the_objects_on_the_way() -> None:
 def test_set_does_not_replace_a_value_by_an_object() -> None:
     result = run([{"set": {"u.v": "1"}}], {"u": "text"})
     assert result.rejected == [(0, "transforms[0].set", "u is no object")]
-    assert result.messages == ["u.v cannot be set: u is the text 'text'"]
+    assert result.messages == ["`1`: u.v cannot be set: u is the text 'text'"]
 
 
 def test_the_rejection_names_the_expression_that_failed_among_several() -> None:
     result = run([{"set": {"a": "1", "b": "x / y", "c": "2"}}], {"x": 1, "y": 0}, {"x": 1, "y": 2})
     assert result.values == [{"x": 1, "y": 2, "a": 1, "b": 0.5, "c": 2}]
     assert result.rejected == [(0, "transforms[0].set", "x / y: division by zero")]
+
+
+@pytest.mark.parametrize(
+    ("expression", "value", "reason"),
+    [
+        ("x * x", 2**40, "the result exceeds 64 bits"),
+        ("-x - 1", 2**63, "the result exceeds 64 bits"),
+        ("x * 10", 1e308, "the result is no finite number"),
+        ("floor(x)", 1e300, "the result exceeds 64 bits"),
+        ("x + x", "a" * 6_000_000, "the result is too long"),
+    ],
+)
+def test_a_result_that_json_cannot_hold_is_a_rejection(expression: str, value: Any, reason: str) -> None:
+    result = run([{"set": {"y": expression}}], {"x": value}, {"x": 1})
+    assert (len(result.values), result.rejected) == (1, [(0, "transforms[0].set", reason)])
 
 
 def test_a_copied_object_is_not_shared_with_its_source() -> None:
