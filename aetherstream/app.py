@@ -45,6 +45,8 @@ _CLIENT = Config(
 class LambdaContext(Protocol):
     """The part of Lambda's context that is used."""
 
+    aws_request_id: str
+
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until Lambda ends the invocation."""
 
@@ -67,6 +69,7 @@ class App:
 
     def handle(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Process one invocation and return the partial batch response."""
+        self._telemetry.logger.append_keys(request_id=context.aws_request_id)
         batch = read_batch(event)
         for warning in self._tables.refresh():
             self._telemetry.logger.warning(warning)

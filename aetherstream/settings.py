@@ -21,7 +21,7 @@ class Settings:
     dry_run: bool
     """Deliver nothing, log what would be delivered."""
     tracing: bool
-    """Whether X-Ray is on for this invocation environment."""
+    """Whether each step of a batch is an X-Ray subsegment."""
     variables: Mapping[str, str]
     """The whole environment, for `${VAR}` in the pipeline file."""
 
@@ -37,9 +37,11 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         pipeline=Path(environ.get("LAMBDA_TASK_ROOT", "")) / pipeline,
         progress_table=environ.get("AETHERSTREAM_PROGRESS_TABLE") or None,
-        dry_run=environ.get("AETHERSTREAM_DRY_RUN", "").lower() in {"1", "true", "yes"},
-        tracing=environ.get("POWERTOOLS_TRACE_DISABLED", "").lower() not in {"1", "true"}
-        and "_X_AMZN_TRACE_ID" in environ
-        and environ.get("AETHERSTREAM_TRACING", "").lower() in {"1", "true", "yes"},
+        dry_run=_is_on(environ.get("AETHERSTREAM_DRY_RUN")),
+        tracing=_is_on(environ.get("AETHERSTREAM_TRACING")),
         variables=environ,
     )
+
+
+def _is_on(value: str | None) -> bool:
+    return (value or "").lower() in {"1", "true", "yes"}
