@@ -15,7 +15,7 @@ import msgspec
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aetherstream.compose import buckets_of, core_of, quarantine_of, sinks_of, tables_of
+from aetherstream.compose import buckets_of, core_of, quarantine_of, tables_of
 from aetherstream.decode import read_batch
 from aetherstream.delivery.dynamodb import DynamoProgress
 from aetherstream.delivery.ledger import Ledger, Unledgered
@@ -153,7 +153,6 @@ def engine_of(
         store=store,
         ledger=ledger,
         quarantine=quarantine_of(pipeline),
-        object_sinks=sinks_of(pipeline),
         executor=executor,
         version=version,
         timings=timings,

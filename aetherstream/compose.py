@@ -33,6 +33,7 @@ def core_of(pipeline: Pipeline, tables: ReferenceTables, secrets: Mapping[str, s
     return Core(
         Decoder(max_expanded=file.source.max_expanded_bytes),
         validate=None if pipeline.schema is None else compile_validation(dict(pipeline.schema)),
+        sinks=sinks_of(pipeline),
         transform=steps if file.transforms else None,
         event_time=_event_time(pipeline),
         identity=() if isinstance(file.identity, UnsetType) else file.identity,

@@ -1,4 +1,4 @@
-"""The pure part of a batch: decode, validate, transform, event time.
+"""The pure part of a batch: decode, validate, transform, event time, partition, encode.
 
 No network, no clock, no environment: the same records and the same pipeline version give the same events.
 """
@@ -6,19 +6,22 @@ No network, no clock, no environment: the same records and the same pipeline ver
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import orjson
 
+from aetherstream.encoded import EncodedEvents, Unencodable
 from aetherstream.errors import Rejected
 from aetherstream.eventtime import EventTime, field_reader
 from aetherstream.records import Events, KinesisRecords, Rejection
+from aetherstream.sinks.base import ObjectSink
 from aetherstream.timings import Timings
 
-CHUNK = 2_000
+CHUNK = 500
+"""Small enough that a part's values stay in the processor's cache from decoding to encoding."""
 
 
 class Decode(Protocol):
@@ -35,6 +38,10 @@ class Transforming(Protocol):
         """Change the events in place; return how many user records a filter dropped."""
 
 
+Groups = dict[str, list[int]]
+"""Partition path → indices of its events, ascending."""
+
+
 @dataclass(slots=True)
 class Prepared:
     """What became of the records `[start:end]` of a batch."""
@@ -42,7 +49,9 @@ class Prepared:
     start: int
     end: int
     """Before the end that was asked for when the time ran out."""
-    events: Events = field(default_factory=Events)
+    events: EncodedEvents = field(default_factory=EncodedEvents)
+    groups: dict[str, Groups] = field(default_factory=dict)
+    """By per-object sink."""
     rejections: list[Rejection] = field(default_factory=list)
     seen: list[int] = field(default_factory=list)
     """For each user record that was found: index of its Kinesis record."""
@@ -51,12 +60,13 @@ class Prepared:
 
 
 class Core:
-    """decode → validate → transform → event time."""
+    """decode → validate → transform → event time → partition → encode."""
 
     def __init__(
         self,
         decoder: Decode,
         *,
+        sinks: Sequence[ObjectSink] = (),
         validate: Callable[[Events, list[Rejection]], None] | None = None,
         transform: Transforming | None = None,
         event_time: EventTime | None = None,
@@ -64,6 +74,7 @@ class Core:
         chunk: int = CHUNK,
     ) -> None:
         """`chunk`: records that are prepared between two looks at the time that is left."""
+        self.sinks = tuple(sinks)
         self._decoder = decoder
         self._validate = validate
         self._transform = transform
@@ -82,6 +93,7 @@ class Core:
     ) -> Prepared:
         """Prepare the records `[start:end]`, or as many of them as there is time for."""
         done = Prepared(start, start, timings=Timings() if timings is None else timings)
+        done.groups = {sink.name: {} for sink in self.sinks}
         while done.end < end and has_time():
             upto = min(end, done.end + self._chunk)
             self._prepare_part(batch, done.end, upto, done)
@@ -90,22 +102,57 @@ class Core:
 
     def _prepare_part(self, batch: KinesisRecords, start: int, end: int, done: Prepared) -> None:
         rejections: list[Rejection] = []
-        with done.timings.step("decode"):
+        step = done.timings.step
+        with step("decode"):
             events = self._decoder.decode(batch, start, end, rejections)
-            seen = events.records + [rejection.record for rejection in rejections]
+            done.seen += events.records
+            done.seen += [rejection.record for rejection in rejections]
         if self._validate is not None:
-            with done.timings.step("validate"):
+            with step("validate"):
                 self._validate(events, rejections)
         if self._transform is not None:
-            with done.timings.step("transform"):
+            with step("transform"):
                 done.dropped += self._transform.apply(events, rejections, done.timings)
-        with done.timings.step("event_time"):
+        with step("event_time"):
             self._event_time.apply(events, batch.arrivals, rejections)
             if self._identity:
                 self._identify(events, rejections)
-        done.seen += seen
+        self._encode(events, batch, done, rejections)
         done.rejections += rejections
-        done.events.extend(events)
+
+    def _encode(self, events: Events, batch: KinesisRecords, done: Prepared, rejections: list[Rejection]) -> None:
+        """Place the events and write them as lines; a record with an event that can't be goes whole."""
+        base = len(done.events)
+        while True:
+            with done.timings.step("partition"):
+                placed, refused = self._place(events)
+            if not refused:
+                try:
+                    with done.timings.step("encode"):
+                        done.events.append(events, batch)
+                except Unencodable as error:
+                    refused = {index: ("transform", "encode", why) for index, why in error.refused.items()}
+                else:
+                    break
+            _refuse(events, refused, rejections)
+        for name, groups in placed.items():
+            whole = done.groups[name]
+            for path, members in groups.items():
+                shifted = [base + index for index in members] if base else members
+                if path in whole:
+                    whole[path] += shifted
+                else:
+                    whole[path] = shifted
+
+    def _place(self, events: Events) -> tuple[dict[str, Groups], dict[int, tuple[str, str, Rejected]]]:
+        placed: dict[str, Groups] = {}
+        refused: dict[int, tuple[str, str, Rejected]] = {}
+        for sink in self.sinks:
+            indices = routed(events, sink.name)
+            placed[sink.name], errors = sink.partition(events, indices)
+            for index, error in errors.items():
+                refused.setdefault(index, ("partition", f"sinks.{sink.name}.partition", error))
+        return placed, refused
 
     def _identify(self, events: Events, rejections: list[Rejection]) -> None:
         refused: dict[int, Rejected] = {}
@@ -120,10 +167,24 @@ class Core:
                 identities.append("")
                 names = ", ".join(self._identity_names)
                 refused[index] = Rejected("identity is missing", f"identity: one of {names} is missing: {error}")
-        for index, refusal in refused.items():
-            record, sub = events.records[index], events.subs[index]
-            rejections.append(Rejection(record, sub, "transform", "identity", refusal.reason, refusal.message))
-        events.remove({(events.records[index], events.subs[index]) for index in refused})
+        _refuse(events, {index: ("transform", "identity", why) for index, why in refused.items()}, rejections)
+
+
+def routed(events: Events, sink: str) -> Sequence[int]:
+    """Indices of the events that go to this sink."""
+    if events.routes is None:
+        return range(len(events))
+    return [index for index, sinks in enumerate(events.routes) if sink in sinks]
+
+
+def _refuse(events: Events, refused: Mapping[int, tuple[str, str, Rejected]], rejections: list[Rejection]) -> None:
+    """Reject the user records of these events (stage, where, why by index), each once and whole."""
+    first: dict[tuple[int, int], Rejection] = {}
+    for index, (stage, where, error) in sorted(refused.items()):
+        pair = (events.records[index], events.subs[index])
+        first.setdefault(pair, Rejection(*pair, stage, where, error.reason, error.message))
+    rejections += first.values()
+    events.remove(first.keys())
 
 
 def identity_text(parts: Sequence[Any]) -> str:

@@ -17,13 +17,14 @@ from aetherstream.core import Core, Prepared, collector_paused
 from aetherstream.delivery.ledger import Ledger, Opening, Unledgered
 from aetherstream.delivery.progress import Progress, is_crasher, progress_key
 from aetherstream.delivery.put import ObjectStore, put
+from aetherstream.encoded import parsed
 from aetherstream.errors import ConfigurationError, Retryable, Superseded
 from aetherstream.objects import empty_object
-from aetherstream.plan import Plan, PlannedObject, Planner, routed
+from aetherstream.plan import Plan, PlannedObject, Planner
 from aetherstream.quarantine import Quarantine
-from aetherstream.records import Event, KinesisRecords, Rejection, Sortable, sortable
+from aetherstream.records import KinesisRecords, Rejection, Sortable, sortable
 from aetherstream.report import AccountingError, Report, SinkCount
-from aetherstream.sinks.base import ObjectSink, RecordSink
+from aetherstream.sinks.base import RecordSink
 from aetherstream.timings import Timings
 
 RECREATED_TOLERANCE = 600
@@ -55,7 +56,6 @@ class Engine:
         store: ObjectStore,
         ledger: Ledger | Unledgered,
         quarantine: Quarantine,
-        object_sinks: Sequence[ObjectSink] = (),
         record_sinks: Sequence[RecordSink] = (),
         executor: Executor,
         version: Callable[[], str],
@@ -65,11 +65,10 @@ class Engine:
         """`reserve`: seconds to keep for delivering what has been prepared."""
         self._pipeline = pipeline
         self._core = core
-        self._planner = Planner(core, object_sinks, quarantine)
+        self._planner = Planner(core, quarantine)
         self._store = store
         self._ledger = ledger
         self._quarantine = quarantine
-        self._object_sinks = list(object_sinks)
         self._record_sinks = list(record_sinks)
         self._executor = executor
         self._version = version
@@ -183,19 +182,19 @@ class Engine:
     def _deliver_records(self, plan: Plan, report: Report, seconds_left: SecondsLeft) -> Delivered:
         """Hand every event to every per-record sink; the lowest undelivered one gives the prefix."""
         events = plan.prepared.events
-        keys = events.identities or plan.ids
+        keys = events.keys
         delivered = Delivered()
         for sink in self._record_sinks:
-            indices = routed(events, sink.name)
-            documents: dict[str, Event] = {}
+            indices = events.routed(sink.name)
+            documents: dict[str, bytes] = {}
             for index in indices:
-                documents.setdefault(keys[index], events.values[index])
+                documents.setdefault(keys[index], events.line(index))
             with report.timings.step(f"sink.{sink.name}"):
                 outcome = sink.deliver(documents, max(0.0, seconds_left() - self._reserve / 2))
             for index in indices:
                 record, sub = events.records[index], events.subs[index]
                 if (error := outcome.rejected.get(keys[index])) is not None:
-                    where, value = f"sinks.{sink.name}", events.values[index]
+                    where, value = f"sinks.{sink.name}", parsed(events.line(index))
                     rejection = Rejection(record, sub, "deliver", where, error.reason, error.message, event=value)
                     delivered.rejections.append(rejection)
                 elif keys[index] in outcome.undelivered and (delivered.end is None or record < delivered.end):
@@ -248,10 +247,11 @@ class Engine:
         report: Report,
     ) -> None:
         """Encode and put every object of the prefix, in parallel; every request is joined."""
-        values, ids = plan.prepared.events.values, plan.ids
+        events = plan.prepared.events
+        ids = events.ids
 
         def put_events(planned: PlannedObject, members: Sequence[int]) -> int:
-            body = planned.sink.encode([values[index] for index in members], claim.epoch)
+            body = planned.sink.encode(events.lines(members), claim.epoch)
             metadata = _metadata(len(members), report, first=ids[members[0]], last=ids[members[-1]])
             return self._put_one(planned.bucket, planned.key, body, metadata, claim.epoch)
 
@@ -293,12 +293,12 @@ class Engine:
         report.settled = settled
         report.left = len(batch) - end
         report.records_in = seen + settled + report.left
-        report.passed = events.records_before(limit)
+        report.passed = events.user_records(limit)
         report.quarantined = len({(r.record, r.sub) for r in early})
         report.dropped = prepared.dropped if whole else seen - report.passed - report.quarantined
         report.reasons = dict(Counter(f"{r.stage}: {r.reason}" for r in rejections))
-        for name in [s.name for s in self._object_sinks] + [s.name for s in self._record_sinks]:
-            made = bisect_left(routed(events, name), limit)
+        for name in [s.name for s in self._core.sinks] + [s.name for s in self._record_sinks]:
+            made = bisect_left(events.routed(name), limit)
             refused = len([r for r in rejections if r.stage == "deliver" and r.where == f"sinks.{name}"])
             report.sinks[name] = SinkCount(events=made, quarantined=refused)
         for sink in self._record_sinks:
@@ -312,7 +312,7 @@ class Engine:
 def _check_prepared(prepared: Prepared) -> None:
     """Hold what went into the pure steps against what came out of them."""
     events = prepared.events
-    passed = events.records_before(len(events))
+    passed = events.user_records(len(events))
     refused = {(r.record, r.sub) for r in prepared.rejections}
     both = bool(refused) and any(pair in refused for pair in zip(events.records, events.subs, strict=True))
     if len(prepared.seen) != passed + len(refused) + prepared.dropped or both:

@@ -132,10 +132,6 @@ class Events:
     def __len__(self) -> int:
         return len(self.values)
 
-    def records_before(self, limit: int) -> int:
-        """How many user records the first `limit` events come from."""
-        return limit if self.nths is None else self.nths[:limit].count(0)
-
     def keep(self, flags: Sequence[object]) -> None:
         """Keep, in place, the events whose flag is true."""
         for name in ("values", "records", "subs", "nths", "routes", "times", "identities"):
@@ -147,20 +143,6 @@ class Events:
         """Remove, in place, every event of the user records `(record, sub)`: a record passes whole or not at all."""
         if refused:
             self.keep([pair not in refused for pair in zip(self.records, self.subs, strict=True)])
-
-    def extend(self, other: Events) -> None:
-        """Append the events of a later part of the same batch."""
-        for name, default in (("nths", 0), ("routes", None), ("times", None), ("identities", None)):
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if mine is None and theirs is None:
-                continue
-            if default is None and (mine is None) != (theirs is None) and len(self) and len(other):
-                raise ValueError(f"column {name} is set in one part of the batch only")
-            mine = [default] * len(self) if mine is None else mine
-            setattr(self, name, mine + ([default] * len(other) if theirs is None else theirs))
-        self.values += other.values
-        self.records += other.records
-        self.subs += other.subs
 
 
 def event_ids(shard: str, sequences: Sequence[str], events: Events) -> list[str]:

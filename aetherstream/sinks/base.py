@@ -12,7 +12,7 @@ from typing import Protocol
 
 from aetherstream.errors import Rejected
 from aetherstream.objects import Target
-from aetherstream.records import Event, Events
+from aetherstream.records import Events
 
 
 class ObjectSink(Protocol):
@@ -37,8 +37,8 @@ class ObjectSink(Protocol):
     def partition(self, events: Events, indices: Sequence[int], /) -> tuple[dict[str, list[int]], dict[int, Rejected]]:
         """Group the events at `indices` (ascending) by partition path; and say which can't be placed, and why."""
 
-    def encode(self, values: Sequence[Event], epoch: int, /) -> bytes:
-        """Make the bytes of an object that holds `values`; the epoch stands in them. No values: an empty object."""
+    def encode(self, lines: bytes, epoch: int, /) -> bytes:
+        """Make the bytes of an object that holds `lines` (NDJSON, one event a line); the epoch stands in them."""
 
 
 @dataclass(slots=True)
@@ -63,5 +63,5 @@ class RecordSink(Protocol):
     def name(self) -> str:
         """Name of the sink in the pipeline file."""
 
-    def deliver(self, documents: Mapping[str, Event], seconds: float, /) -> Outcome:
-        """Write each document under its id (the event id, or the data's own identity)."""
+    def deliver(self, documents: Mapping[str, bytes], seconds: float, /) -> Outcome:
+        """Write each document (JSON) under its id (the event id, or the data's own identity)."""

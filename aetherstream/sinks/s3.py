@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from aetherstream.errors import Rejected
 from aetherstream.eventtime import field_reader
-from aetherstream.objects import SUFFIX, Compression, Target, compressor, ndjson
+from aetherstream.objects import SUFFIX, Compression, Target, compressor
 from aetherstream.records import Event, Events
 
 TimeUnit = Literal["year", "month", "day", "hour"]
@@ -155,6 +155,6 @@ class S3Archive:
         by_column = dict(zip(self._columns, values, strict=True))
         return "/".join(f"{key.name}={key.text(by_column[key.column])}" for key in self._keys)
 
-    def encode(self, values: Sequence[Event], epoch: int, /) -> bytes:
+    def encode(self, lines: bytes, epoch: int, /) -> bytes:
         """See `ObjectSink.encode`."""
-        return self._compress(ndjson(values), epoch)
+        return self._compress(lines, epoch)
