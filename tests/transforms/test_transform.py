@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aetherstream.records import Events, Rejection
@@ -90,6 +90,7 @@ records = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(records, st.integers(1, 3)), max_size=6))
 def test_any_batch_comes_out_as_record_by_record(batch: list[tuple[Record, int]]) -> None:
     keys = [(number, sub) for number, (_, subs) in enumerate(batch) for sub in range(subs)]
@@ -108,6 +109,7 @@ def test_any_batch_comes_out_as_record_by_record(batch: list[tuple[Record, int]]
     assert (events.nths is None) == all(n == 0 for n in nths)
 
 
+@settings(deadline=None)
 @given(st.lists(records, max_size=8), st.integers(0, 8))
 def test_a_batch_can_be_cut_anywhere(batch: list[Record], cut: int) -> None:
     def outcome(parts: list[list[tuple[int, Record]]]) -> tuple[list[Any], int]:
