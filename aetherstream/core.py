@@ -6,9 +6,11 @@ No network, no clock, no environment: the same records and the same pipeline ver
 from __future__ import annotations
 
 import gc
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Protocol
 
 import orjson
@@ -21,7 +23,9 @@ from aetherstream.sinks.base import ObjectSink
 from aetherstream.timings import Timings
 
 CHUNK = 500
-"""Small enough that a part's values stay in the processor's cache from decoding to encoding."""
+"""Most Kinesis records, and"""
+CHUNK_BYTES = 200_000
+"""most base64 text of a part: small enough that its values stay in the processor's cache until they are encoded."""
 
 
 class Decode(Protocol):
@@ -94,11 +98,21 @@ class Core:
         """Prepare the records `[start:end]`, or as many of them as there is time for."""
         done = Prepared(start, start, timings=Timings() if timings is None else timings)
         done.groups = {sink.name: {} for sink in self.sinks}
-        while done.end < end and has_time():
-            upto = min(end, done.end + self._chunk)
+        for upto in self._parts(batch, start, end):
+            if not has_time():
+                break
             self._prepare_part(batch, done.end, upto, done)
             done.end = upto
         return done
+
+    def _parts(self, batch: KinesisRecords, start: int, end: int) -> Iterator[int]:
+        """The ends of the parts, each of at least one record."""
+        sizes = list(accumulate(map(len, batch.data[start:end]), initial=0))
+        at = start
+        while at < end:
+            full = start + bisect_right(sizes, sizes[at - start] + CHUNK_BYTES) - 1
+            at = min(end, at + self._chunk, max(at + 1, full))
+            yield at
 
     def _prepare_part(self, batch: KinesisRecords, start: int, end: int, done: Prepared) -> None:
         rejections: list[Rejection] = []
