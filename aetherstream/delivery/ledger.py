@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from aetherstream.delivery.progress import Attempt, Noted, Progress, ProgressStore, ended, next_attempt
@@ -140,7 +141,8 @@ class Ledger:
 
     def settle(self, item: Progress, counters: Mapping[str, int]) -> None:
         """Count a batch that was settled as a whole: one write, of which nothing depends."""
-        self._write(replace(item, revision=item.revision + 1, counters=counters))
+        with suppress(Retryable):
+            self._write(replace(item, revision=item.revision + 1, counters=counters))
 
     def _is_first(self, opening: Opening, item: Progress) -> bool:
         """Write a claim; False where the item had moved on. Raises Superseded where a later attempt moved it.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from copy import deepcopy
+
+import orjson
 
 from aetherstream.errors import Rejected
 from aetherstream.records import Event
@@ -36,21 +37,22 @@ class MemoryRecordSink:
         self.writes = 0
         self._max_bytes = max_bytes
 
-    def deliver(self, documents: Mapping[str, Event], seconds: float, /) -> Outcome:
+    def deliver(self, documents: Mapping[str, bytes], seconds: float, /) -> Outcome:
         """See `RecordSink.deliver`."""
         outcome = Outcome()
         if self.down is not None:
             outcome.undelivered = dict.fromkeys(documents, self.down)
             return outcome
-        for document_id, document in documents.items():
+        for document_id, line in documents.items():
+            document = orjson.loads(line)
             answer = self.answer(document_id, document) if seconds > 0 else "no time left"
-            if len(str(document)) > self._max_bytes:
+            if len(line) > self._max_bytes:
                 answer = Rejected("document is too large", f"{document_id}: larger than {self._max_bytes} bytes")
             if isinstance(answer, Rejected):
                 outcome.rejected[document_id] = answer
             elif answer is not None:
                 outcome.undelivered[document_id] = answer
             else:
-                self.documents[document_id] = deepcopy(document)
+                self.documents[document_id] = document
                 self.writes += 1
         return outcome

@@ -161,7 +161,7 @@ def _planner(kind: type[Planner]) -> Variant:
     def make(simulation: Simulation, name: str, version: str) -> Engine:
         made = parts(simulation, name, version)
         engine = Engine(**made)
-        engine._planner = kind(made["core"], made["object_sinks"], made["quarantine"])
+        engine._planner = kind(made["core"], made["quarantine"])
         return engine
 
     return make
@@ -178,12 +178,13 @@ class _EpochOnlyInMetadata:
     def __init__(self, inner: Any) -> None:
         self.name, self.target, self.max_partitions = inner.name, inner.target, inner.max_partitions
         self.partition: Callable[..., Any] = inner.partition
-        self.encode = lambda values, epoch: inner.encode(values, 1)
+        self.encode: Callable[[bytes, int], bytes] = lambda lines, _: inner.encode(lines, 1)
 
 
 def _epoch_in_metadata(simulation: Simulation, name: str, version: str) -> Engine:
     made = parts(simulation, name, version)
-    return Engine(**{**made, "object_sinks": [_EpochOnlyInMetadata(sink) for sink in made["object_sinks"]]})
+    sinks = [_EpochOnlyInMetadata(sink) for sink in simulation.shape.object_sinks()]
+    return Engine(**{**made, "core": simulation.shape.core(version, simulation.world, sinks)})
 
 
 BROKEN: dict[str, Variant] = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+import orjson
+
 from aetherstream.delivery.dynamodb import from_item, to_item
 from aetherstream.delivery.progress import Progress
 from aetherstream.delivery.put import Head
@@ -108,12 +110,12 @@ class Search:
         self.documents: dict[str, Event] = {}
         self._world = world
 
-    def deliver(self, documents: Mapping[str, Event], seconds: float, /) -> Outcome:
+    def deliver(self, documents: Mapping[str, bytes], seconds: float, /) -> Outcome:
         """See `RecordSink.deliver`."""
         outcome = Outcome()
         items = list(documents.items())
         for start in range(0, len(items), 3):
-            bulk = dict(items[start : start + 3])
+            bulk = {document_id: orjson.loads(line) for document_id, line in items[start : start + 3]}
             try:
                 self._world.effect(f"bulk {' '.join(bulk)}", lambda bulk=bulk: self._store(bulk, outcome), AT_BULK)  # type: ignore[misc]
             except Retryable as error:

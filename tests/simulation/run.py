@@ -226,7 +226,6 @@ def parts(simulation: Simulation, name: str, version: str) -> dict[str, Any]:
         "store": simulation.objects,
         "ledger": Ledger(simulation.table, name),
         "quarantine": Quarantine(bucket=BUCKET, prefix=QUARANTINE, pipeline=PIPELINE),
-        "object_sinks": shape.object_sinks(),
         "record_sinks": [simulation.search] if shape.with_search else [],
         "executor": InlineExecutor(),
         "version": lambda: version,

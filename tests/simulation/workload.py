@@ -12,6 +12,7 @@ from aetherstream.core import Core
 from aetherstream.local.esm import StreamRecord
 from aetherstream.objects import Compression
 from aetherstream.records import Event, Events, KinesisRecords, Rejection
+from aetherstream.sinks.base import ObjectSink
 from aetherstream.sinks.s3 import S3Archive, by_field
 from aetherstream.testing.builders import START, JsonLists
 from tests.simulation.faults import Fault, Profile
@@ -171,11 +172,11 @@ class Decoder(JsonLists):
 class Archive(S3Archive):
     """An archive whose encoder one of the events kills."""
 
-    def encode(self, values: Sequence[Event], epoch: int, /) -> bytes:
+    def encode(self, lines: bytes, epoch: int, /) -> bytes:
         """See `ObjectSink.encode`."""
-        if any(value["do"] == "kill late" for value in values):
+        if b'"kill late"' in lines:
             raise Killed
-        return super().encode(values, epoch)
+        return super().encode(lines, epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +200,14 @@ class Shape:
             versions=("v1", "v2") if profile.has(Fault.DEPLOYED) else ("v1",),
         )
 
-    def core(self, version: str, world: World) -> Core:
+    def core(self, version: str, world: World, sinks: Sequence[ObjectSink] | None = None) -> Core:
         """The pure steps of a version."""
-        return Core(Decoder(world), transform=Steps(version), chunk=self.chunk)
+        return Core(
+            Decoder(world),
+            sinks=self.object_sinks() if sinks is None else sinks,
+            transform=Steps(version),
+            chunk=self.chunk,
+        )
 
     def object_sinks(self) -> list[S3Archive]:
         """A partitioned archive, and a sink with one object for all."""
