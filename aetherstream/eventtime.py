@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isnan
 from typing import Any
 
 from aetherstream.errors import Rejected
 from aetherstream.records import Event, Events, Rejection
 
 Parse = Callable[[Any], float]
+
+_YEAR_1 = -62_135_596_800
+_YEAR_10000 = 253_402_300_800
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class EventTime:
             return
         refused: dict[int, Rejected] = {}
         times = self._read(events.values, refused)
+        _check_calendar(self._field, times, refused)
         self._judge(times, events, arrivals, refused)
         events.times = times
         for index, error in refused.items():
@@ -153,6 +158,17 @@ def _unreadable(field: str, found: Any, error: Exception) -> Rejected:
     if isinstance(error, KeyError) or found is None:
         return Rejected("event time is missing", f"event time: the field {field!r} is missing or null")
     return Rejected("event time is unreadable", f"event time: {field} = {found!r:.80}: {error}")
+
+
+def _check_calendar(field: str, times: list[float], refused: dict[int, Rejected]) -> None:
+    """Refuse what no calendar has, bounds or not: a time that can't be written as a date opens no partition."""
+    if not times or (min(times) >= _YEAR_1 and max(times) < _YEAR_10000 and not isnan(sum(times))):
+        return
+    for index, time in enumerate(times):
+        if index not in refused and not _YEAR_1 <= time < _YEAR_10000:
+            refused[index] = Rejected(
+                "event time is unreadable", f"event time: {field} is epoch second {time}, outside the years 1 to 9999"
+            )
 
 
 def _out_of_bounds(field: str | None, edge: str, time: float, limit: float) -> Rejected:

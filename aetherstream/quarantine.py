@@ -72,5 +72,19 @@ class Quarantine:
         lines = bytearray()
         for rejection in rejections:
             made = envelope(rejection, batch, self._pipeline, version)
-            lines += orjson.dumps(made, default=str, option=orjson.OPT_APPEND_NEWLINE)
+            try:
+                lines += orjson.dumps(made, None, orjson.OPT_APPEND_NEWLINE)
+            except TypeError:  # a quarantine that refused a record would hold up the shard
+                lines += orjson.dumps(_writable(made), None, orjson.OPT_APPEND_NEWLINE)
         return self._compress(lines, epoch)
+
+
+def _writable(value: Any) -> Any:
+    """The value with everything that JSON does not have as text."""
+    if isinstance(value, dict):
+        return {_writable(str(name)): _writable(held) for name, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [_writable(held) for held in value]
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 2**63):
+        return value
+    return str(value).encode("utf-8", "backslashreplace").decode()

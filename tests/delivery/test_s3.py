@@ -1,0 +1,91 @@
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from aetherstream.delivery.put import Conflict, Head, Missing, PreconditionFailed
+from aetherstream.delivery.s3 import S3Store
+from aetherstream.errors import ConfigurationError, Retryable
+
+
+class Client:
+    """`put_object` and `head_object`; answers with an error, or notes the request."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.requests: list[dict[str, Any]] = []
+
+    def put_object(self, **request: Any) -> None:
+        self.requests.append(request)
+        if self.error:
+            raise self.error
+
+    def head_object(self, **request: Any) -> dict[str, Any]:
+        self.put_object(**request)
+        return {"ETag": '"e"', "Metadata": {"aether-epoch": "3"}}
+
+
+def answer(status: int, code: str) -> ClientError:
+    response: Any = {"Error": {"Code": code, "Message": "said so"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "PutObject")
+
+
+def store(client: Client) -> S3Store:
+    return S3Store(client)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("if_match", "condition"), [(None, {"IfNoneMatch": "*"}), ('"e"', {"IfMatch": '"e"'})])
+def test_a_put_carries_its_condition(if_match: str | None, condition: dict[str, str]) -> None:
+    client = Client()
+    store(client).put("b", "k", b"x", {"aether-epoch": "3"}, if_match=if_match)
+    assert client.requests == [
+        {"Bucket": "b", "Key": "k", "Body": b"x", "Metadata": {"aether-epoch": "3"}, **condition}
+    ]
+
+
+def test_an_overwrite_carries_none() -> None:
+    client = Client()
+    store(client).overwrite("b", "k", b"x", {})
+    assert client.requests == [{"Bucket": "b", "Key": "k", "Body": b"x", "Metadata": {}}]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "meaning"),
+    [
+        (412, "PreconditionFailed", PreconditionFailed),
+        (409, "ConditionalRequestConflict", Conflict),
+        (404, "NoSuchKey", Missing),
+        (404, "NoSuchBucket", ConfigurationError),
+        (403, "AccessDenied", ConfigurationError),
+        (400, "KMS.DisabledException", ConfigurationError),
+        (503, "SlowDown", Retryable),
+        (500, "InternalError", Retryable),
+        (400, "RequestTimeout", Retryable),
+        (400, "ExpiredToken", Retryable),
+    ],
+)
+def test_each_answer_to_a_put_says_what_to_do(status: int, code: str, meaning: type[Exception]) -> None:
+    with pytest.raises(Exception) as caught:
+        store(Client(answer(status, code))).put("b", "k", b"x", {}, if_match=None)
+    assert type(caught.value) is meaning
+
+
+def test_a_network_error_is_retryable_and_names_the_object() -> None:
+    client = Client(EndpointConnectionError(endpoint_url="https://s3"))
+    with pytest.raises(Retryable, match="s3://b/k: Could not connect"):
+        store(client).put("b", "k", b"x", {}, if_match=None)
+    with pytest.raises(Retryable, match="s3://b/k: Could not connect"):
+        store(client).head("b", "k")
+
+
+def test_a_head_gives_etag_and_metadata() -> None:
+    assert store(Client()).head("b", "k") == Head('"e"', {"aether-epoch": "3"})
+
+
+def test_a_head_of_nothing_is_none() -> None:
+    assert store(Client(answer(404, "404"))).head("b", "k") is None
+
+
+def test_a_head_that_is_forbidden_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match="s3:PutObject and s3:GetObject"):
+        store(Client(answer(403, "403"))).head("b", "k")
