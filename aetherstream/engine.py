@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from aetherstream.core import Core, Prepared, collector_paused
@@ -272,7 +273,8 @@ class Engine:
         if self._ledger.fenced:
             put(self._store, bucket, key, body, metadata, epoch)
         else:
-            self._store.overwrite(bucket, key, body, metadata)
+            # Nothing fences this put: an object named by its bytes can't replace one that holds more.
+            self._store.overwrite(bucket, _named_by_bytes(key, body), body, metadata)
         return len(body)
 
     def _account(
@@ -345,6 +347,12 @@ def _crashed(record: int, opening: Opening) -> Rejection:
 def _metadata(count: int, report: Report, **positions: str) -> dict[str, str]:
     found = {"aether-count": str(count), "aether-version": report.version}
     return {**found, **{f"aether-{name}": value for name, value in positions.items()}}
+
+
+def _named_by_bytes(key: str, body: bytes) -> str:
+    folder, _, name = key.rpartition("/")
+    stem, _, suffix = name.partition(".")
+    return f"{folder}/{stem}-{sha256(body).hexdigest()[:16]}.{suffix}"
 
 
 def _join(jobs: Iterable[Future[Any]]) -> list[Any]:

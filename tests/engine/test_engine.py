@@ -386,6 +386,15 @@ def test_at_least_once_repeats_a_batch_under_the_same_keys() -> None:
     assert bench.ids == ["100:0", "110:0"]
 
 
+def test_at_least_once_a_late_attempt_that_brings_less_replaces_nothing() -> None:
+    bench = Bench(ledgered=False)
+    bench.run([{"p": "a"}, {"p": "a"}, {"do": "reject"}, {"do": "reject"}])
+    bench.run([{"p": "a"}])
+    bench.run([{"p": "a"}, {"p": "a"}, {"do": "reject"}])
+    assert set(bench.ids) == {"100:0", "110:0"}
+    assert {line["id"] for line in bench.quarantined} == {f"{SHARD}:120:0", f"{SHARD}:130:0"}
+
+
 # Bugs
 
 
