@@ -9,7 +9,7 @@ import gc
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, Protocol
 
@@ -33,6 +33,9 @@ class Decode(Protocol):
 
     def decode(self, records: KinesisRecords, start: int, end: int, rejections: list[Rejection], /) -> Events:
         """Return the user records of `[start:end]`; what can't be opened is appended to `rejections`."""
+
+    def payloads(self, records: KinesisRecords, index: int, /) -> list[bytes] | None:
+        """Return the bytes of each user record of one Kinesis record, by flat index; None where it holds one."""
 
 
 class Transforming(Protocol):
@@ -132,7 +135,27 @@ class Core:
             if self._identity:
                 self._identify(events, rejections)
         self._encode(events, batch, done, rejections)
-        done.rejections += rejections
+        done.rejections += self.with_payloads(rejections, batch)
+
+    def with_payloads(self, rejections: list[Rejection], batch: KinesisRecords) -> list[Rejection]:
+        """Give each rejection the bytes of its user record alone where its Kinesis record holds several.
+
+        The quarantine would else repeat the whole Kinesis record for each of them. One record is open at a time.
+        """
+        found = list(rejections)
+        bare: dict[int, list[int]] = {}
+        for at, rejection in enumerate(rejections):
+            if rejection.payload is None and rejection.sub is not None:
+                bare.setdefault(rejection.record, []).append(at)
+        for record, places in bare.items():
+            payloads = self._decoder.payloads(batch, record)
+            if payloads is None:
+                continue
+            for at in places:
+                sub = rejections[at].sub
+                if sub is not None and sub < len(payloads):
+                    found[at] = replace(rejections[at], payload=payloads[sub])
+        return found
 
     def _encode(self, events: Events, batch: KinesisRecords, done: Prepared, rejections: list[Rejection]) -> None:
         """Place the events and write them as lines; a record with an event that can't be goes whole."""

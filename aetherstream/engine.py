@@ -115,7 +115,8 @@ class Engine:
         end = plan.prepared.end if delivered.end is None else delivered.end
         if end == plan.prepared.start:
             raise Retryable(f"nothing could be delivered: {delivered.why}")
-        rejections = [r for r in (*plan.prepared.rejections, *delivered.rejections) if r.record < end]
+        refused = self._core.with_payloads(delivered.rejections, batch)
+        rejections = [r for r in (*plan.prepared.rejections, *refused) if r.record < end]
         self._account(batch, opening.settled, plan, end, rejections, report)
         with report.timings.step("put"):
             puts = self._cut(plan, end)

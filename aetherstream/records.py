@@ -105,8 +105,8 @@ class Rejection:
     message: str
     """The whole text, with the values of this record."""
     payload: bytes | None = None
-    """The bytes of just this user record where they could be named (a line, a KPL sub-record); else None: the bytes
-    are those of the whole Kinesis record."""
+    """The bytes of just this user record (a line, an element, a KPL sub-record) where its Kinesis record holds several;
+    else None: the bytes are those of the whole Kinesis record."""
     event: Event | None = None
     """At the stage `deliver`: the event that the sink refused."""
 

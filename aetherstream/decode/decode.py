@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from binascii import Error as Base64Error
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import repeat
 from typing import Any
 
@@ -15,6 +16,7 @@ from pybase64 import b64decode
 
 from aetherstream.decode.aggregate import is_aggregate, open_aggregate
 from aetherstream.decode.compression import compression_of
+from aetherstream.decode.cut import cut_document
 from aetherstream.decode.documents import UNREAD, Item, Refusal, doubtful, read_document, read_each
 from aetherstream.decode.limits import Allowance, Limits
 from aetherstream.errors import Rejected
@@ -121,17 +123,55 @@ class Decoder:
     def _read(self, data: bytes, allowance: Allowance, parsed: Any) -> list[Item]:
         """Expand what is compressed, then read the document."""
         if parsed is UNREAD:
-            levels = 0
-            while kind := compression_of(data):
-                if levels == _LEVELS:
-                    raise Rejected("compressed too often", f"compressed more than {_LEVELS} times")
-                data = allowance.expand(kind, data)
-                levels += 1
-            if levels:
-                allowance.take_values(data)
-            if is_aggregate(data):
-                raise Rejected("KPL aggregate: not outermost", "a KPL aggregate inside another format is not opened")
+            data = _expand(data, allowance)
         return read_document(data, self.limits, parsed)
+
+    def payloads(self, records: KinesisRecords, index: int) -> list[bytes] | None:
+        """Return the bytes of each user record of the Kinesis record `index`, by flat index; None where it holds one.
+
+        They are what `decode` would give as the payload of a rejection: the data of the KPL sub-record as it was sent,
+        the element, the line. Each decodes alone to the same event. This opens the record anew, which is for the rare
+        record that is rejected, and never raises: for what `decode` could not open it returns None.
+        """
+        data = _unbase64(records.data[index : index + 1])[0]
+        if data is None:
+            return None
+        allowance = Allowance(self.limits)
+        try:
+            if is_aggregate(data):
+                pieces = self._cut_aggregate(data, allowance)
+            else:
+                pieces = cut_document(_expand(data, allowance), self.limits)
+        except Rejected:
+            return None
+        return pieces if len(pieces) > 1 else None
+
+    def _cut_aggregate(self, data: bytes, allowance: Allowance) -> list[bytes]:
+        """Cut an aggregate; a sub-record that holds one user record, or can't be opened, stays as it is."""
+        parts, refused = open_aggregate(data)
+        pieces: list[bytes] = []
+        for i, part in enumerate(parts):
+            inner = [part]
+            if i not in refused:
+                with suppress(Rejected):
+                    inner = cut_document(_expand(part, allowance), self.limits)
+            pieces += inner if len(inner) > 1 else [part]
+        return pieces
+
+
+def _expand(data: bytes, allowance: Allowance) -> bytes:
+    """Expand what is compressed, level by level; raise Rejected if it can't be."""
+    levels = 0
+    while kind := compression_of(data):
+        if levels == _LEVELS:
+            raise Rejected("compressed too often", f"compressed more than {_LEVELS} times")
+        data = allowance.expand(kind, data)
+        levels += 1
+    if levels:
+        allowance.take_values(data)
+    if is_aggregate(data):
+        raise Rejected("KPL aggregate: not outermost", "a KPL aggregate inside another format is not opened")
+    return data
 
 
 def _unbase64(texts: Sequence[str]) -> list[bytes | None]:

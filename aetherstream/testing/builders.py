@@ -72,6 +72,11 @@ class JsonLists:
                     rejections.append(Rejection(index, sub, "decode", "decode", "not an object", f"{value!r}", payload))
         return events
 
+    def payloads(self, records: KinesisRecords, index: int, /) -> list[bytes] | None:
+        """See `aetherstream.core.Decode`."""
+        document = orjson.loads(base64.b64decode(records.data[index]))
+        return list(map(orjson.dumps, document)) if isinstance(document, list) else None
+
 
 def decompressed(body: bytes) -> bytes:
     """Decompress an object's bytes, whichever of the two compressions they are in."""
