@@ -6,11 +6,12 @@ thousand parsed events kept until the end cost a third more (docs/adr/0002-batch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
 
+import msgspec
 import orjson
 
 from aetherstream.errors import Rejected
@@ -92,7 +93,9 @@ class EncodedEvents:
                 note(len(buffer))
         except TypeError:
             del buffer[size:], bounds[count:]
-            raise Unencodable(values) from None
+            for line in _encode_each(values):
+                buffer += line
+                note(len(buffer))
         length = len(values)
         self.records += events.records
         self.subs += events.subs
@@ -106,19 +109,38 @@ class EncodedEvents:
 class Unencodable(Exception):
     """Some of the values can't be written as JSON: a Python step made something that JSON does not have."""
 
-    def __init__(self, values: Sequence[Event]) -> None:
+    def __init__(self, refused: Mapping[int, Rejected]) -> None:
         super().__init__("values can't be written as JSON")
-        self.refused: dict[int, Rejected] = {}
+        self.refused = refused
         """Why, by index."""
-        for index, value in enumerate(values):
-            try:
-                orjson.dumps(value)
-            except TypeError as error:
-                self.refused[index] = Rejected(
-                    "can't be written as JSON", f"the event can't be written as JSON: {error}"
-                )
+
+
+def encode(value: Event) -> bytes:
+    """One value as JSON. Raises TypeError, ValueError or RecursionError where JSON has no form for it."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # orjson writes integers of 64 bits; msgspec, slower here, writes any.
+        return _exact(value)
+
+
+_exact = msgspec.json.Encoder().encode
+
+
+def _encode_each(values: Sequence[Event]) -> list[bytes]:
+    lines: list[bytes] = []
+    refused: dict[int, Rejected] = {}
+    for index, value in enumerate(values):
+        try:
+            lines.append(encode(value) + b"\n")
+        except (TypeError, ValueError, RecursionError) as error:
+            reason = "can't be written as JSON"
+            refused[index] = Rejected(reason, f"the event {reason}: {error}")
+    if refused:
+        raise Unencodable(refused)
+    return lines
 
 
 def parsed(line: bytes) -> Any:
     """The event of a line."""
-    return orjson.loads(line)
+    return msgspec.json.decode(line)

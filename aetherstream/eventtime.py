@@ -87,19 +87,22 @@ class EventTime:
     def _judge(
         self, times: list[float], events: Events, arrivals: Sequence[float], refused: dict[int, Rejected]
     ) -> None:
+        if not times:
+            return
         low, high = self._bounds.not_before, self._bounds.not_after
-        if times and ((low is not None and min(times) < low) or (high is not None and max(times) >= high)):
+        oldest, newest = min(times), max(times)
+        if (low is not None and oldest < low) or (high is not None and newest >= high):
             for index, time in enumerate(times):
                 if index not in refused and low is not None and time < low:
                     refused[index] = _out_of_bounds(self._field, "before", time, low)
                 elif index not in refused and high is not None and time >= high:
                     refused[index] = _out_of_bounds(self._field, "after", time, high)
         age, ahead = self._bounds.max_age, self._bounds.max_ahead
-        if not times or (age is None and ahead is None):
+        if age is None and ahead is None:
             return
         first, last = events.records[0], events.records[-1]
         part = arrivals[first : last + 1]
-        if (age is None or max(part) - min(times) <= age) and (ahead is None or max(times) - min(part) <= ahead):
+        if (age is None or max(part) - oldest <= age) and (ahead is None or newest - min(part) <= ahead):
             return
         for index, (time, record) in enumerate(zip(times, events.records, strict=True)):
             behind = arrivals[record] - time

@@ -150,6 +150,8 @@ def event_ids(shard: str, sequences: Sequence[str], events: Events) -> list[str]
 
     It follows from the position in the stream and the deterministic transform alone, so a retry makes the same ids.
     """
+    if events.nths is None and not any(events.subs):
+        return [f"{shard}:{sequences[r]}:0" for r in events.records]
     if events.nths is None:
         return [f"{shard}:{sequences[r]}:{s}" for r, s in zip(events.records, events.subs, strict=True)]
     return [

@@ -6,88 +6,91 @@ Every subject runs once a round, so that a slow moment of the machine hits all o
 from __future__ import annotations
 
 import argparse
-import gc
 import json
-import resource
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import cold, data, subjects
+from bench import cold, data
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 Row = dict[str, Any]
 
 
+SUBJECTS = {
+    "floor": ("floor", "base64 + orjson in and out + isal 1; no transform, no failure handling"),
+    "floor-kpl": ("floor-kpl", "the same, aggregates of 50 opened and their MD5 checked"),
+    "powertools": ("floor", "BatchProcessor + json + gzip 6, the same transform"),
+    "engine": ("floor", "validation, 3 transforms, partitions, gzip, delivery protocol"),
+    "engine-kpl": ("floor-kpl", "the same from KPL aggregates"),
+}
+"""What is measured: name → what it is compared with, and a note."""
+WARM_UP = 3
+
+
+class Worker:
+    """A subject in a process of its own."""
+
+    def __init__(self, name: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.worker", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self) -> dict[str, Any]:
+        """Run it once."""
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError("the worker has no pipes")
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
+
+    def stop(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
 def measure(rounds: int) -> tuple[list[Row], dict[str, float]]:
     """Time the subjects; returns the rows, and where the engine's time goes (milliseconds by step)."""
-    payloads = data.payloads()
-    plain, packed = data.plain(payloads), data.aggregated(payloads)
-    engine = subjects.Engine()
-    runs: list[tuple[str, Callable[[dict[str, Any]], int], dict[str, Any], str, str]] = [
-        ("floor", subjects.floor, plain, "floor", "base64 + orjson in and out + isal 1; no transform"),
-        ("floor-kpl", subjects.floor_kpl, packed, "floor-kpl", "the same, aggregates of 50 opened and checked"),
-        ("powertools", subjects.powertools, plain, "floor", "BatchProcessor + json + gzip 6, the same transform"),
-        ("engine", engine, plain, "floor", "validation, 3 transforms, partitions, gzip, delivery protocol"),
-        ("engine-kpl", engine, packed, "floor-kpl", "the same from KPL aggregates"),
+    workers = {name: Worker(name) for name in SUBJECTS}
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in SUBJECTS}
+    try:
+        for turn in range(rounds + WARM_UP):
+            for name, worker in workers.items():
+                answer = worker.run()
+                if turn >= WARM_UP:
+                    runs[name].append(answer)
+    finally:
+        for worker in workers.values():
+            worker.stop()
+    seconds = {name: [run["seconds"] for run in found] for name, found in runs.items()}
+    rows: list[Row] = [
+        {
+            "name": name,
+            "ms": round(statistics.median(seconds[name]) * 1000, 1),
+            "times_floor": round(
+                statistics.median(a / b for a, b in zip(seconds[name], seconds[against], strict=True)), 2
+            ),
+            "records": data.RECORDS,
+            "note": note,
+        }
+        for name, (against, note) in SUBJECTS.items()
     ]
-    seconds: dict[str, list[float]] = {name: [] for name, *_ in runs}
-    steps: dict[str, list[float]] = {}
-    for turn in range(rounds + 2):
-        for name, subject, event, _, _ in runs:
-            engine.renew()
-            gc.collect()
-            started = time.perf_counter()
-            subject(event)
-            took = time.perf_counter() - started
-            if turn < 2:  # warming up
-                continue
-            seconds[name].append(took)
-            if name == "engine":
-                for step, part in engine.report.timings.items():
-                    steps.setdefault(step, []).append(part * 1000)
-    rows = []
-    for name, _, _, against, note in runs:
-        ratios = [mine / base for mine, base in zip(seconds[name], seconds[against], strict=True)]
-        rows.append(
-            {
-                "name": name,
-                "ms": round(statistics.median(seconds[name]) * 1000, 1),
-                "times_floor": round(statistics.median(ratios), 2),
-                "records": data.RECORDS,
-                "note": note,
-            }
-        )
-    return rows, {step: statistics.median(parts) for step, parts in steps.items()}
-
-
-def memory() -> Row:
-    """Peak resident memory of a process that runs the plain and the aggregated batch three times."""
-    code = "from bench.__main__ import _memory_probe; _memory_probe()"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    peak = float(done.stdout) / 1024
-    return {
-        "name": "memory",
-        "ms": None,
-        "times_floor": None,
-        "records": data.RECORDS,
-        "mb": round(peak, 1),
-        "note": f"peak resident memory of the engine's process: {peak:.0f} MB (bound: 200)",
-    }
-
-
-def _memory_probe() -> None:
-    payloads = data.payloads()
-    engine = subjects.Engine()
-    for event in (data.plain(payloads), data.aggregated(payloads)) * 3:
-        engine.renew()
-        engine(event)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sys.stdout.write(str(peak / 1024 if sys.platform == "darwin" else peak))
+    peak = max(run["peak_kb"] for name in ("engine", "engine-kpl") for run in runs[name]) / 1024
+    rows.append(
+        {
+            "name": "memory",
+            "ms": None,
+            "times_floor": None,
+            "records": data.RECORDS,
+            "mb": round(peak, 1),
+            "note": f"peak resident memory of the engine's process: {peak:.0f} MB",
+        }
+    )
+    steps = runs["engine"][0]["steps"]
+    return rows, {step: statistics.median(run["steps"][step] for run in runs["engine"]) * 1000 for step in steps}
 
 
 def show(rows: list[Row], steps: dict[str, float]) -> None:
@@ -109,7 +112,6 @@ def main() -> int:
     parser.add_argument("--no-stack", action="store_true", help="leave out the run through the one-machine stack")
     options = parser.parse_args()
     rows, steps = measure(options.rounds)
-    rows.append(memory())
     rows += cold.measure(min(options.rounds, 9))
     if not options.no_stack:
         from bench import stack

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import repeat
+from itertools import islice, repeat
+from operator import eq
 from typing import Any
 
 from aetherstream.errors import ConfigurationError
@@ -62,7 +63,7 @@ def read_batch(event: dict[str, Any]) -> KinesisRecords:
     if mixed:
         shards = {i.rpartition(":")[0] for i in ids}
         raise ConfigurationError(f"one event mixes records of several shards ({_some(shards)}): Lambda never does")
-    if len(set(sequences)) != len(sequences):
+    if any(map(eq, sequences, islice(sequences, 1, None))):  # Lambda sends them in order
         raise ConfigurationError(
             "several records of one event share a sequence number, so their positions are not unique: Lambda opens KPL"
             " aggregates itself for an enhanced fan-out consumer; map the function to the stream's ARN instead"

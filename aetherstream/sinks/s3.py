@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from operator import methodcaller
 from typing import Any, Literal
 
@@ -46,8 +47,8 @@ def hours(events: Events, indices: Sequence[int]) -> list[Any]:
     """The hour of each event since the epoch. All time keys share this column, so that it is made once."""
     times = events.times or []
     if len(indices) == len(times):
-        return [int(time // 3600) for time in times]
-    return [int(times[index] // 3600) for index in indices]
+        return [time // 3600 for time in times]
+    return [times[index] // 3600 for index in indices]
 
 
 def by_field(path: str, name: str | None = None) -> PartitionKey:
@@ -69,9 +70,12 @@ def by_value(read: Callable[[Event], Any], name: str) -> PartitionKey:
     """Partition by what `read` gives for an event."""
 
     def column(events: Events, indices: Sequence[int]) -> list[Any]:
-        values = events.values if len(indices) == len(events.values) else [events.values[index] for index in indices]
+        whole = len(indices) == len(events.values)
+        found = list(map(read, events.values if whole else [events.values[index] for index in indices]))
+        if set(map(type, found)) == {str}:
+            return found
         # The type goes in: True, 1 and 1.0 are equal, and one must not take the other's partition.
-        return [value if type(value) is str else (type(value), value) for value in map(read, values)]
+        return [value if type(value) is str else (type(value), value) for value in found]
 
     return PartitionKey(name, column, lambda value: path_safe(value if type(value) is str else value[1]))
 
@@ -120,6 +124,8 @@ class S3Archive:
         self.max_partitions = max_partitions
         self._keys = list(partition)
         self._columns = list(dict.fromkeys(key.column for key in partition))
+        # A batch comes in many parts, and most of them open the same partitions again.
+        self._path = lru_cache(maxsize=4096)(self._write_path)
         self._compress = compressor(compression, level)
 
     def partition(self, events: Events, indices: Sequence[int], /) -> tuple[dict[str, list[int]], dict[int, Rejected]]:
@@ -150,7 +156,7 @@ class S3Archive:
             paths[path] = sorted(paths[path] + members) if path in paths else members
         return paths, refused
 
-    def _path(self, row: Any) -> str:
+    def _write_path(self, row: Any) -> str:
         values = (row,) if len(self._columns) == 1 else row
         by_column = dict(zip(self._columns, values, strict=True))
         return "/".join(f"{key.name}={key.text(by_column[key.column])}" for key in self._keys)

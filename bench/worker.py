@@ -1,0 +1,44 @@
+"""Runs one subject in a process of its own: told to go, it runs once and answers with what it took.
+
+A process each, because subjects that share one also share its allocator: what one frees, another finds warm.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import resource
+import sys
+import time
+
+from bench import data, subjects
+
+
+def main() -> None:
+    """Serve runs of the subject that is named by the first argument until the input ends."""
+    name = sys.argv[1]
+    payloads = data.payloads()
+    event = data.aggregated(payloads) if name.endswith("-kpl") else data.plain(payloads)
+    del payloads
+    engine = subjects.Engine() if name.startswith("engine") else None
+    subject = (
+        engine or {"floor": subjects.floor, "floor-kpl": subjects.floor_kpl, "powertools": subjects.powertools}[name]
+    )
+    for _ in sys.stdin:
+        if engine is not None:
+            engine.renew()
+        gc.collect()
+        started = time.perf_counter()
+        subject(event)
+        seconds = time.perf_counter() - started
+        answer = {
+            "seconds": seconds,
+            "steps": dict(engine.report.timings) if engine is not None else {},
+            "peak_kb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1),
+        }
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
