@@ -75,6 +75,22 @@ class Objects(MemoryObjects):
             self._by_record[user_record] += by
 
 
+class Overwritten(Objects):
+    """S3 as `at_least_once` uses it: puts without a condition."""
+
+    def overwrite(self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], /) -> None:
+        """See `ObjectStore.overwrite`."""
+
+        def act() -> None:
+            super(Overwritten, self).overwrite(bucket, self.named(key), body, metadata)
+
+        self._world.effect(f"overwrite {key}: {' '.join(name for _, name in _contents(key, body))}", act, AT_WRITE)
+
+    def named(self, key: str) -> str:
+        """The name that the object gets; a broken store changes it."""
+        return key
+
+
 def _contents(key: str, body: bytes) -> list[tuple[str, str]]:
     """What an object holds, as (stage, event id or user record). Refusals of per-record sinks don't count here."""
     if key.startswith(QUARANTINE):
