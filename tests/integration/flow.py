@@ -1,0 +1,161 @@
+"""A pipeline at work in the shared stack: a function, a stream, a bucket and a poller that no other test touches.
+
+The function's package is the one that `sam build` made and `sam deploy` deployed; only its variables are the test's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+from urllib.request import urlopen
+
+from aetherstream.local.destinations import Destinations
+from aetherstream.local.esm.backoff import Backoff
+from aetherstream.local.esm.settings import MappingSettings
+from aetherstream.local.invoke import LambdaInvoker
+from aetherstream.local.poller import Poller
+from aetherstream.local.progress import Progress
+from aetherstream.local.stack import Stack
+from tests.integration.ground import Ground
+
+DRILL = "pipelines/drill/drill.yaml"
+
+
+def ground_of(stack: Stack, name: str, pipeline: str, shards: int = 1) -> Ground:
+    """Make a stream, a bucket, a bucket for dead letters and a table for progress items."""
+    clients = stack.clients
+    clients.kinesis.create_stream(StreamName=name, ShardCount=shards)
+    clients.kinesis.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
+    for bucket in (name, f"{name}-dead"):
+        clients.s3.create_bucket(Bucket=bucket)
+    clients.get("dynamodb").create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+    )
+    return Ground(clients, pipeline, name, name, f"{name}-dead", name)
+
+
+class Flow:
+    """A function on a ground, with a poller from `start` to `stop`; also a context manager that starts it.
+
+    `mapping` overrides settings of the deployed mapping. `endpoint` is where the function finds AWS.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        ground: Ground,
+        *,
+        pipeline: str = DRILL,
+        variables: Mapping[str, str] | None = None,
+        mapping: Mapping[str, Any] | None = None,
+        endpoint: str | None = None,
+    ) -> None:
+        self.stack = stack
+        self.ground = ground
+        self._variables = {
+            "AETHERSTREAM_PIPELINE": pipeline,
+            "AETHERSTREAM_BUCKET": ground.bucket,
+            "AETHERSTREAM_PROGRESS_TABLE": ground.table,
+            **(variables or {}),
+        }
+        if endpoint is not None:
+            self._variables["AWS_ENDPOINT_URL"] = endpoint
+        self.function_arn = self._create_function()
+        (properties,) = stack.deployment.mappings.values()
+        self.settings = replace(
+            MappingSettings.from_template(properties),
+            stream_arn=stack.clients.kinesis.describe_stream_summary(StreamName=ground.stream)[
+                "StreamDescriptionSummary"
+            ]["StreamARN"],
+            function_arn=self.function_arn,
+            on_failure=f"arn:aws:s3:::{ground.dead_letters}",
+            **(mapping or {}),
+        )
+        self.poller: Poller | None = None
+        self._checkpoints: Mapping[str, str | None] = {}
+
+    def _create_function(self) -> str:
+        clients = self.stack.clients
+        deployed = clients.lambda_.get_function(FunctionName=self.stack.outputs["FunctionName"])
+        configuration = deployed["Configuration"]
+        with urlopen(deployed["Code"]["Location"]) as package:  # noqa: S310 - the stack's own
+            code = package.read()
+        created = clients.lambda_.create_function(
+            FunctionName=self.ground.stream,
+            Runtime=configuration["Runtime"],
+            Role=configuration["Role"],
+            Handler=configuration["Handler"],
+            Timeout=configuration["Timeout"],
+            MemorySize=configuration["MemorySize"],
+            Environment={"Variables": {**configuration["Environment"]["Variables"], **self._variables}},
+            Code={"ZipFile": code},
+        )
+        return created["FunctionArn"]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The function's variables."""
+        configuration = self.stack.clients.lambda_.get_function_configuration(FunctionName=self.ground.stream)
+        return configuration["Environment"]["Variables"]
+
+    def deploy(self, **variables: str) -> None:
+        """Change variables of the function: its next invocation runs in a new process."""
+        self.stack.clients.lambda_.update_function_configuration(
+            FunctionName=self.ground.stream, Environment={"Variables": {**self.variables, **variables}}
+        )
+
+    def invoke_empty(self) -> str:
+        """Invoke the function with an event without records; what it answers, as text."""
+        answer = self.stack.clients.lambda_.invoke(FunctionName=self.function_arn, Payload=b'{"Records": []}')
+        return answer["Payload"].read().decode()
+
+    def start(self) -> Self:
+        """Begin to poll, behind the last record that was finished."""
+        clients = self.stack.clients
+        self.poller = Poller(
+            self.settings,
+            kinesis=clients.kinesis,
+            invoker=LambdaInvoker(clients.lambda_),
+            send=Destinations(clients),
+            resume=self._checkpoints,
+            # Lambda waits longer; what is tested here is what comes of a retry, not when.
+            backoff=Backoff(base=0.2, cap=1.0),
+        )
+        self.poller.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop polling and remove the function with its processes."""
+        if self.poller is not None:
+            self.poller.stop()
+        self.stack.clients.lambda_.delete_function(FunctionName=self.ground.stream)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def drain(self, seconds: float = 120.0) -> Progress:
+        """Wait until every record put so far is processed or dead-lettered."""
+        return self.running.drain(seconds)
+
+    @property
+    def running(self) -> Poller:
+        """The poller."""
+        assert self.poller is not None
+        return self.poller
+
+    def kill(self) -> None:
+        """Kill the processes of every function, as a machine that fails does."""
+        for pid in self.stack.worker_pids():
+            os.kill(pid, signal.SIGKILL)
