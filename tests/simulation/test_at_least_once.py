@@ -10,7 +10,7 @@ from tests.simulation.models import Overwritten
 from tests.simulation.run import Simulation, parts
 from tests.simulation.workload import expected
 
-SCHEDULES = 300
+SCHEDULES = 200
 FAULTS = frozenset(Fault) - {Fault.POISON, Fault.DEPLOYED, Fault.FLAKY, Fault.OUTAGE}
 
 
