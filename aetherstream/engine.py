@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, Future, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import Any
+from functools import partial
 
 from aetherstream.core import Core, Prepared, collector_paused
 from aetherstream.delivery.ledger import Ledger, Opening, Unledgered
 from aetherstream.delivery.progress import Progress, is_crasher, progress_key
-from aetherstream.delivery.put import ObjectStore, put
-from aetherstream.encoded import parsed
-from aetherstream.errors import ConfigurationError, Retryable, Superseded
+from aetherstream.delivery.put import ObjectStore
+from aetherstream.delivery.writer import Writer
+from aetherstream.encoded import EncodedEvents, parsed
+from aetherstream.errors import ConfigurationError, Retryable
 from aetherstream.objects import empty_object
 from aetherstream.plan import Plan, PlannedObject, Planner
 from aetherstream.quarantine import Quarantine
@@ -61,9 +61,10 @@ class Engine:
         executor: Executor,
         version: Callable[[], str],
         reserve: float = 30.0,
+        request: float = 25.0,
         timings: Callable[[], Timings] = Timings,
     ) -> None:
-        """`reserve`: seconds to keep for delivering what has been prepared."""
+        """`reserve`: seconds kept for delivering what has been prepared; `request`: the most that one put may take."""
         self._pipeline = pipeline
         self._core = core
         self._planner = Planner(core, quarantine)
@@ -74,6 +75,7 @@ class Engine:
         self._executor = executor
         self._version = version
         self._reserve = reserve
+        self._request = request
         self._timings = timings
 
     def process(self, batch: KinesisRecords, seconds_left: SecondsLeft) -> Report:
@@ -120,8 +122,15 @@ class Engine:
         self._account(batch, opening.settled, plan, end, rejections, report)
         with report.timings.step("put"):
             puts = self._cut(plan, end)
-            self._empty_what_was_left(opening, claim, plan, puts, rejections, report)
-            self._put(batch, plan, puts, rejections, claim, report)
+            writer = Writer(
+                self._store,
+                self._executor,
+                epoch=claim.epoch if self._ledger.fenced else None,
+                seconds_left=seconds_left,
+                longest=self._request,
+            )
+            self._empty_what_was_left(opening, claim, plan, puts, rejections, writer, report)
+            self._put(batch, plan, puts, rejections, claim, writer, report)
         report.check()
         with report.timings.step("complete"):
             arrival = int(batch.arrivals[end - 1] * 1000)
@@ -217,6 +226,7 @@ class Engine:
         plan: Plan,
         puts: Sequence[tuple[PlannedObject, list[int]]],
         rejections: Sequence[Rejection],
+        writer: Writer,
         report: Report,
     ) -> None:
         """Empty, before anything is put, every noted key that this attempt does not put, or that another version noted.
@@ -232,12 +242,10 @@ class Engine:
             if location not in kept or noted.version != report.version
         ]
         report.emptied = len(left)
-        jobs = []
         for location in left:
             bucket, _, key = location.partition("/")
-            body = empty_object(key, claim.epoch)
-            jobs.append(self._executor.submit(put, self._store, bucket, key, body, _metadata(0, report), claim.epoch))
-        _join(jobs)
+            writer.put(bucket, key, partial(empty_object, key, claim.epoch), _metadata(0, report))
+        writer.join()
 
     def _put(
         self,
@@ -246,37 +254,22 @@ class Engine:
         puts: Sequence[tuple[PlannedObject, list[int]]],
         rejections: Sequence[Rejection],
         claim: Progress,
+        writer: Writer,
         report: Report,
     ) -> None:
-        """Encode and put every object of the prefix, in parallel; every request is joined."""
-        events = plan.prepared.events
-        ids = events.ids
-
-        def put_events(planned: PlannedObject, members: Sequence[int]) -> int:
-            body = planned.sink.encode(events.lines(members), claim.epoch)
-            metadata = _metadata(len(members), report, first=ids[members[0]], last=ids[members[-1]])
-            return self._put_one(planned.bucket, planned.key, body, metadata, claim.epoch)
-
-        def put_rejections() -> int:
-            body = self._quarantine.encode(rejections, batch, report.version, claim.epoch)
-            metadata = _metadata(len(rejections), report)
-            return self._put_one(self._quarantine.target.bucket, plan.quarantine, body, metadata, claim.epoch)
-
-        jobs = [self._executor.submit(put_events, planned, members) for planned, members in puts]
+        """Put every object of the prefix."""
+        events, epoch = plan.prepared.events, claim.epoch
+        for planned, members in puts:
+            metadata = _metadata(len(members), report, first=events.ids[members[0]], last=events.ids[members[-1]])
+            make = partial(_encoded, planned, events, members, epoch)
+            writer.put(planned.bucket, planned.key, make, metadata)
         if rejections:
-            jobs.append(self._executor.submit(put_rejections))
-        report.bytes = sum(_join(jobs))
-        report.objects = len(jobs)
+            make = partial(self._quarantine.encode, rejections, batch, report.version, epoch)
+            writer.put(self._quarantine.target.bucket, plan.quarantine, make, _metadata(len(rejections), report))
+        sizes = writer.join()
+        report.objects, report.bytes = len(sizes), sum(sizes)
         for planned, members in puts:
             report.sinks[planned.sink.name].delivered += len(members)
-
-    def _put_one(self, bucket: str, key: str, body: bytes, metadata: dict[str, str], epoch: int) -> int:
-        if self._ledger.fenced:
-            put(self._store, bucket, key, body, metadata, epoch)
-        else:
-            # Nothing fences this put: an object named by its bytes can't replace one that holds more.
-            self._store.overwrite(bucket, _named_by_bytes(key, body), body, metadata)
-        return len(body)
 
     def _account(
         self,
@@ -350,17 +343,5 @@ def _metadata(count: int, report: Report, **positions: str) -> dict[str, str]:
     return {**found, **{f"aether-{name}": value for name, value in positions.items()}}
 
 
-def _named_by_bytes(key: str, body: bytes) -> str:
-    folder, _, name = key.rpartition("/")
-    stem, _, suffix = name.partition(".")
-    return f"{folder}/{stem}-{sha256(body).hexdigest()[:16]}.{suffix}"
-
-
-def _join(jobs: Iterable[Future[Any]]) -> list[Any]:
-    """Wait for every job, then raise the error that says most: being superseded before anything else."""
-    jobs = list(jobs)
-    wait(jobs)
-    errors = [error for job in jobs if (error := job.exception()) is not None]
-    if errors:
-        raise next((error for error in errors if isinstance(error, Superseded)), errors[0])
-    return [job.result() for job in jobs]
+def _encoded(planned: PlannedObject, events: EncodedEvents, members: Sequence[int], epoch: int) -> bytes:
+    return planned.sink.encode(events.lines(members), epoch)
