@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aetherstream.compose import core_of, tables_of
+from aetherstream.encoded import EVENT_ID, IDENTITY, EncodedEvents, parsed
 from aetherstream.errors import ConfigurationError, UsageError
 from aetherstream.pipeline import Pipeline
 from aetherstream.pipeline.cases import RunCore
@@ -18,9 +19,19 @@ def core_runner(pipeline: Pipeline, variables: Mapping[str, str]) -> RunCore:
 
     def run(_: Pipeline, records: KinesisRecords) -> tuple[Events, list[Rejection], int]:
         prepared = core.prepare(records, 0, len(records))
-        return prepared.events, prepared.rejections, prepared.dropped
+        return _read_again(prepared.events, frozenset(pipeline.sinks)), prepared.rejections, prepared.dropped
 
     return run
+
+
+def _read_again(encoded: EncodedEvents, sinks: frozenset[str]) -> Events:
+    """The events of the lines that would be delivered, without the fields that delivery adds."""
+    values = [parsed(encoded.line(index)) for index in range(len(encoded))]
+    for value in values:
+        value.pop(EVENT_ID)
+        value.pop(IDENTITY, None)
+    routes = [sinks if route is None else route for route in encoded.routes]
+    return Events(values, encoded.records, encoded.subs, encoded.nths, routes)
 
 
 def fetch(uri: str) -> bytes:
