@@ -54,7 +54,7 @@ def _in_words(error: Any, schema: dict[str, Any]) -> Iterator[Mistake]:
     rule: Any = schema
     for part in error.schema_path[:-1]:
         rule = rule[part]
-    kind = error.kind.name
+    kind = _keyword(error)
     if kind == "additionalProperties":
         for key in error.kind.unexpected:
             yield Mistake((*path, key), f"unknown key{nearest(key, rule.get('properties', ()))}", on_key=True)
@@ -80,6 +80,11 @@ def _in_words(error: Any, schema: dict[str, Any]) -> Iterator[Mistake]:
         yield Mistake(path, _expected(error, rule, schema))
 
 
+def _keyword(error: Any) -> str:
+    """The rule that is broken, as `kind.name` says it, which jsonschema-rs 0.39 does not have."""
+    return "propertyNames" if hasattr(error.kind, "error") else str(error.schema_path[-1])
+
+
 def _one_of(path: Path, value: Any, choices: list[str]) -> Iterator[Mistake]:
     keys = list(value) if isinstance(value, dict) else []
     given = [key for key in keys if key in choices]
@@ -93,7 +98,7 @@ def _one_of(path: Path, value: Any, choices: list[str]) -> Iterator[Mistake]:
 
 def _expected(error: Any, rule: dict[str, Any], schema: dict[str, Any]) -> str:
     rule = _resolved(rule, schema)
-    value, kind = error.instance, error.kind.name
+    value, kind = error.instance, _keyword(error)
     shown = _shown(value)
     kinds = list(dict.fromkeys(_types(rule, schema)))
     what = " or ".join(kinds) if "properties" in rule else rule.get("title") or " or ".join(kinds)

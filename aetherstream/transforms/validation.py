@@ -6,7 +6,7 @@ The good path is one call into the validator for each event and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import jsonschema_rs
 
@@ -18,6 +18,9 @@ from .runner import exclude
 MOST_ERRORS = 10
 LONGEST_ERROR = 300
 WHERE = "validate"
+
+_UNREADABLE = (ValueError, SystemError)
+"""What the validator raises for values that it can't read; jsonschema-rs 0.39 raises the second for some."""
 
 Validate = Callable[[Events, list[Rejection]], None]
 
@@ -32,7 +35,7 @@ def compile_validation(schema: dict[str, Any]) -> Validate:
         ConfigurationError: not a schema, or one that refers to another document.
     """
     try:
-        validator = jsonschema_rs.validator_for(schema, validate_formats=True, offline=True)
+        validator = jsonschema_rs.validator_for(schema, validate_formats=True, retriever=_fetch_nothing)
     except (ValueError, TypeError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
         text = shorten(str(error).strip().splitlines()[0], LONGEST_ERROR)
         raise ConfigurationError(f"not a JSON Schema that can be used: {text}") from None
@@ -41,7 +44,7 @@ def compile_validation(schema: dict[str, Any]) -> Validate:
     def validate(events: Events, rejections: list[Rejection]) -> None:
         try:
             flags = list(map(is_valid, events.values))
-        except ValueError:
+        except _UNREADABLE:
             flags = [check(is_valid, event) for event in events.values]
         if all(flags):
             return
@@ -58,11 +61,16 @@ def compile_validation(schema: dict[str, Any]) -> Validate:
     return validate
 
 
+def _fetch_nothing(uri: str) -> NoReturn:
+    """Stands for `offline=True`, which jsonschema-rs 0.39 does not know (pyproject.toml: python3.11 on arm64)."""
+    raise ValueError(f"{uri} is another document; put what it says under `$defs`")
+
+
 def check(is_valid: Callable[[Event], bool], event: Event) -> bool:
     """Judge one event that the validator may refuse to look at (nested too deeply for it)."""
     try:
         return is_valid(event)
-    except ValueError:
+    except _UNREADABLE:
         return False
 
 
@@ -70,7 +78,7 @@ def judge(validator: jsonschema_rs.Validator, event: Event) -> tuple[str, str]:
     """Reason and message of an event that does not conform."""
     try:
         errors = sorted(validator.iter_errors(event), key=lambda error: list(map(str, error.schema_path)))
-    except ValueError as error:
+    except _UNREADABLE as error:
         return "the validator cannot read it", f"the validator cannot read it: {shorten(str(error), LONGEST_ERROR)}"
     lines = [
         f"{pointer(error.instance_path)}: {shorten(error.message, LONGEST_ERROR)}" for error in errors[:MOST_ERRORS]

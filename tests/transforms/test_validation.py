@@ -101,3 +101,15 @@ def test_an_event_that_the_validator_cannot_read_is_rejected_alone() -> None:
 def test_a_schema_that_cannot_be_used_is_an_error(schema: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="not a JSON Schema that can be used: "):
         compile_validation(schema)
+
+
+@pytest.mark.parametrize("uri", ["https://example.com/schema.json", "file:///etc/hostname"])
+def test_another_document_is_not_fetched_and_the_message_says_where_it_belongs(uri: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{uri} is another document; put what it says under `\$defs`"):
+        compile_validation({"$ref": uri})
+
+
+def test_integers_beyond_64_bits_are_integers() -> None:
+    values, rejected = judged({"carrier": "UA", "flight": 10**25}, {"carrier": "UA", "flight": -(10**25)})
+    assert values == [{"carrier": "UA", "flight": 10**25}]
+    assert [(record, reason) for record, reason, _ in rejected] == [(1, "flight breaks minimum")]
