@@ -12,9 +12,10 @@ from aetherstream.core import Core
 from aetherstream.decode import Decoder
 from aetherstream.eventtime import Bounds, EventTime
 from aetherstream.pipeline import Pipeline
+from aetherstream.pipeline.compiled import transform_of
 from aetherstream.quarantine import Quarantine
 from aetherstream.sinks.s3 import PartitionKey, S3Archive, by_field, by_time, by_value
-from aetherstream.transforms.compiler import compile_steps, table_columns
+from aetherstream.transforms.compiler import table_columns
 from aetherstream.transforms.expressions import compile_expression
 from aetherstream.transforms.tables import ReferenceTables, TableSource
 from aetherstream.transforms.validation import compile_validation
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 def core_of(pipeline: Pipeline, tables: ReferenceTables, secrets: Mapping[str, str]) -> Core:
     """Compile the pure part of a pipeline.
 
-    Raises ConfigurationError (StepMistakes) for a step that does not compile.
+    Raises ConfigurationError (PipelineMistakes, with the lines) for steps that do not compile.
     """
     file = pipeline.file
-    steps = compile_steps(file.transforms, tables=tables, sinks=list(pipeline.sinks), secrets=secrets)
+    steps = transform_of(pipeline, tables, secrets)
     return Core(
         Decoder(max_expanded=file.source.max_expanded_bytes),
         validate=None if pipeline.schema is None else compile_validation(dict(pipeline.schema)),

@@ -34,9 +34,10 @@ Rename = Annotated[
 class Flatten(Options, frozen=True):
     """Lift the fields of nested objects to the top: `{"a": {"b": 1}}` becomes `{"a_b": 1}`."""
 
-    fields: Annotated[
-        FieldPaths | UnsetType, Meta(description="Only these top-level fields; default: every field that is an object.")
-    ] = UNSET
+    fields: (
+        Annotated[FieldPaths, Meta(description="Only these top-level fields; default: every field that is an object.")]
+        | UnsetType
+    ) = UNSET
     separator: Annotated[
         str, Meta(description="Stands between the joined names.", min_length=1, examples=["_", "__"])
     ] = "_"

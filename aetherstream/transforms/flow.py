@@ -30,12 +30,12 @@ class Split(Options, frozen=True):
     """Make one event of each element of a list; the other fields are kept in all of them."""
 
     field: Annotated[FieldPath, Meta(description="The list.")]
-    into: Annotated[
-        FieldPath | UnsetType, Meta(description="Where each element goes; default: the place of the list.")
-    ] = UNSET
-    index: Annotated[
-        FieldPath | UnsetType, Meta(description="Where the element's number goes, from 0; default: nowhere.")
-    ] = UNSET
+    into: (
+        Annotated[FieldPath, Meta(description="Where each element goes; default: the place of the list.")] | UnsetType
+    ) = UNSET
+    index: (
+        Annotated[FieldPath, Meta(description="Where the element's number goes, from 0; default: nowhere.")] | UnsetType
+    ) = UNSET
     empty: Annotated[
         Literal["reject", "drop", "keep"],
         Meta(description="What happens to an event whose list is empty, null or absent."),

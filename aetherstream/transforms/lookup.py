@@ -37,9 +37,10 @@ class Lookup(Options, frozen=True):
     table: Annotated[str, Meta(description="Name of a table under `tables`.", examples=["airlines"])]
     field: Annotated[FieldPath, Meta(description="Field whose value is the key.", examples=["carrier"])]
     take: Annotated[Columns | UnsetType, Meta(description="Which columns become fields of the event.")] = UNSET
-    into: Annotated[
-        FieldPath | UnsetType, Meta(description="Field that takes the whole row as an object, instead of `take`.")
-    ] = UNSET
+    into: (
+        Annotated[FieldPath, Meta(description="Field that takes the whole row as an object, instead of `take`.")]
+        | UnsetType
+    ) = UNSET
     missing: Annotated[
         Literal["reject", "drop", None],
         Meta(description="Where the table has no such key: `null` sets the fields to null, `reject` and `drop` do so."),

@@ -63,7 +63,7 @@ class ParseTime(Options, frozen=True):
         Literal["iso8601", "epoch_s", "epoch_ms"],
         Meta(description="`iso8601` gives `2013-01-01T10:00:00Z` (with microseconds where there are any)."),
     ] = "iso8601"
-    into: Annotated[FieldPath | UnsetType, Meta(description="Where the result goes; default: the same field.")] = UNSET
+    into: Annotated[FieldPath, Meta(description="Where the result goes; default: the same field.")] | UnsetType = UNSET
 
 
 def write_code(path: Path, value: str) -> str:
