@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 
+import orjson
 import pytest
 
 from aetherstream.decode import Decoder
@@ -41,3 +42,10 @@ def test_the_decoder_finds_in_the_traffic_what_was_put_into_it() -> None:
 def test_the_broken_kinds_have_different_reasons() -> None:
     reasons = {kind: decode(KINDS[kind](next(flights(1))))[1][0].reason for kind in KINDS if kind not in LATER}
     assert len(set(reasons.values())) >= 8, reasons
+
+
+@pytest.mark.parametrize("kind", ["time_1970", "time_2100", "unknown_carrier"])
+def test_a_cancelled_flight_is_sent_as_one_that_flew_so_that_no_filter_drops_it_first(kind: str) -> None:
+    cancelled = next(flight for flight in flights(2_000) if flight["dep_time"] is None)
+    sent = orjson.loads(KINDS[kind](cancelled))
+    assert sent["dep_time"] == cancelled["sched_dep_time"] > 0
