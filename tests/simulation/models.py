@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 import orjson
 
@@ -108,6 +109,9 @@ class Table(MemoryProgress):
     def write(self, item: Progress, /) -> Progress | None:
         """See `ProgressStore.write`."""
         sent = from_item(to_item(item))
+        keys = list(sent.open)
+        self._world.rng.shuffle(keys)
+        sent = replace(sent, open={key: sent.open[key] for key in keys})
         if sent != item:
             self._world.violate(f"{item} came back as {sent}")
         attempt = item.attempt

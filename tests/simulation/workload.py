@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
-from aetherstream.core import Core
+from aetherstream.core import Core, Prepared
 from aetherstream.local.esm import StreamRecord
 from aetherstream.objects import Compression
 from aetherstream.records import Event, Events, KinesisRecords, Rejection
@@ -169,6 +170,24 @@ class Decoder(JsonLists):
         return events
 
 
+class Unordered(Core):
+    """A core whose partitions come in any order: puts are parallel, so any of them may be done when one fails."""
+
+    def under(self, world: World) -> Unordered:
+        """Take the order from this world's seed."""
+        self._world = world
+        return self
+
+    def prepare(self, *arguments: Any, **named: Any) -> Prepared:
+        """See `Core.prepare`."""
+        done = super().prepare(*arguments, **named)
+        for name, groups in done.groups.items():
+            paths = list(groups)
+            self._world.rng.shuffle(paths)
+            done.groups[name] = {path: groups[path] for path in paths}
+        return done
+
+
 class Archive(S3Archive):
     """An archive whose encoder one of the events kills."""
 
@@ -202,14 +221,12 @@ class Shape:
 
     def core(self, version: str, world: World, sinks: Sequence[ObjectSink] | None = None) -> Core:
         """The pure steps of a version."""
-        return Core(
-            Decoder(world),
-            sinks=self.object_sinks() if sinks is None else sinks,
-            transform=Steps(version),
-            chunk=self.chunk,
-        )
+        places = self.object_sinks() if sinks is None else list(sinks)
+        world.rng.shuffle(places)
+        core = Unordered(Decoder(world), sinks=places, transform=Steps(version), chunk=self.chunk)
+        return core.under(world)
 
-    def object_sinks(self) -> list[S3Archive]:
+    def object_sinks(self) -> list[ObjectSink]:
         """A partitioned archive, and a sink with one object for all."""
         return [
             Archive(
