@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -15,6 +14,7 @@ import msgspec
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from aetherstream import build
 from aetherstream.compose import buckets_of, core_of, quarantine_of, tables_of
 from aetherstream.decode import read_batch
 from aetherstream.delivery.dynamodb import DynamoProgress
@@ -32,8 +32,6 @@ from aetherstream.transforms.tables import ReferenceTables
 
 WORKERS = 16
 """Parallel requests: enough to hide S3's latency behind the partitions of a batch."""
-
-_BUILD = Path(__file__).parent / "_build.json"
 
 # A request that hangs must end before Lambda ends the function: that would look like a record that kills it.
 # Three tries of at most 2 + 5 s and the pauses between them stay within the 25 s that the engine keeps for a put.
@@ -161,8 +159,7 @@ def engine_of(
 
 def _base_version(pipeline: Pipeline) -> str:
     """Twelve hex digits for code and configuration: the build's own, and the file as the environment completes it."""
-    build = json.loads(_BUILD.read_bytes())["pipeline_version"] if _BUILD.exists() else "unbuilt"
-    return sha256(build.encode() + msgspec.json.encode(pipeline.file)).hexdigest()[:12]
+    return sha256(build.version(build.about()).encode() + msgspec.json.encode(pipeline.file)).hexdigest()[:12]
 
 
 def _agree_on_delivery(pipeline: Pipeline, settings: Settings) -> None:

@@ -43,5 +43,13 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
+def on_aws(environ: Mapping[str, str] = os.environ) -> bool:
+    """Tell AWS Lambda from the one-machine stack and from tests, which leave this variable alone.
+
+    AWS: AWS_EXECUTION_ENV is the runtime identifier with the prefix `AWS_Lambda_`.
+    """
+    return environ.get("AWS_EXECUTION_ENV", "").startswith("AWS_Lambda_")
+
+
 def _is_on(value: str | None) -> bool:
     return (value or "").lower() in {"1", "true", "yes"}

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "aetherstream"
 
 LAYERS: list[set[str]] = [
-    {"records", "errors", "settings", "telemetry", "report", "timings", "objects", "kpl"},
+    {"records", "errors", "settings", "build", "telemetry", "report", "timings", "objects", "kpl"},
     {"decode", "transforms", "pipeline", "quarantine", "eventtime", "encoded"},
     {"delivery", "sinks"},
     {"core"},
