@@ -12,7 +12,7 @@ import pytest
 
 from aetherstream.cli import COMMANDS, main
 from tests.deployment.cloudformation import load_template
-from tests.docs.markdown import ROOT, blocks, name, pages
+from tests.docs.markdown import ROOT, blocks, name, pages, spans
 
 SHELL = {"sh", "console"}
 OTHERS = {"echo", "eval", "grep", "jq", "printf", "export"}
@@ -20,7 +20,10 @@ SAM = {"build", "deploy", "validate", "delete", "local"}
 
 
 def commands(page: Path) -> Iterator[list[str]]:
-    """Each command of the shell blocks as its words."""
+    """Each command of the shell blocks as its words; in the prose those of ours."""
+    for span in spans(page):
+        if span.startswith(("make ", "aetherstream ")):
+            yield shlex.split(span)
     for block in blocks(page):
         if block.kind not in SHELL:
             continue
