@@ -16,6 +16,7 @@ from aetherstream.errors import ConfigurationError
 from aetherstream.local.environment import credentials
 from aetherstream.local.ministack import MiniStack
 from aetherstream.pipeline.compiled import check
+from demo.traffic import expectation
 from tests.docs.markdown import ROOT, Block, blocks, guide, name
 
 PRODUCE = ROOT / "docs/guide/produce.md"
@@ -64,6 +65,16 @@ def matches(printed: str, shown: str) -> bool:
 @pytest.mark.parametrize("page", [page for page in guide() if page != PRODUCE], ids=name)
 def test_the_commands_of_the_page_print_what_it_shows(page: Path, project: Path) -> None:
     follow(page, project, environment())
+
+
+def test_the_report_in_the_readme_is_that_of_the_demo() -> None:
+    expected = expectation(20_000)
+    shown = (ROOT / "README.md").read_text()
+    report = re.search(r"([\d,]+) records sent = ([\d,]+) passed on \+ (\d+) quarantined \+ (\d+) dropped", shown)
+    assert report is not None
+    sent, passed, quarantined, dropped = (int(number.replace(",", "")) for number in report.groups())
+    assert (sent, quarantined) == (expected.user_records, sum(expected.broken.values()))
+    assert passed + quarantined + dropped == sent
 
 
 @pytest.fixture
