@@ -22,7 +22,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from aetherstream.errors import AetherStreamError, UsageError
 from aetherstream.local.esm import machine
 from aetherstream.local.esm.actions import Discard, FunctionError, Invoke, Returned, Throttled
-from aetherstream.local.esm.backoff import Backoff
 from aetherstream.local.esm.settings import MappingSettings
 from aetherstream.local.invoke import Invoker
 from aetherstream.local.progress import Progress
@@ -45,8 +44,7 @@ class Poller:
     """One event source mapping at work, from `start` to `stop`; also a context manager.
 
     `resume` holds the checkpoints of an earlier run, by shard. `poll_interval` is the seconds between two reads of a
-    shard that has nothing new (AWS: 1; here shorter, so that waiting for the end is). `backoff` spaces the retries.
-    Times are seconds.
+    shard that has nothing new (AWS: 1; here shorter, so that waiting for the end is). Times are seconds.
     """
 
     def __init__(
@@ -60,7 +58,6 @@ class Poller:
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.time,
         poll_interval: float = 0.1,
-        backoff: Backoff | None = None,
     ) -> None:
         # A template keeps its mapping disabled here, so that the emulator leaves the stream to us.
         self.settings = replace(settings, enabled=True)
@@ -69,7 +66,7 @@ class Poller:
         self._send = send
         self._clock = clock
         self._poll_interval = poll_interval
-        self._mapping = machine.Mapping(self.settings, rng or random.Random(), backoff)  # noqa: S311 (jitter)
+        self._mapping = machine.Mapping(self.settings, rng or random.Random())  # noqa: S311 (jitter)
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._look_for_shards = threading.Event()

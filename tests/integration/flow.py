@@ -1,7 +1,4 @@
-"""A pipeline at work in the shared stack: a function, a stream, a bucket and a poller that no other test touches.
-
-The function's package is the one that `sam build` made and `sam deploy` deployed; only its variables are the test's.
-"""
+"""A pipeline at work in the shared stack: a function, a stream, a bucket and a poller that no other test touches."""
 
 from __future__ import annotations
 
@@ -14,7 +11,6 @@ from typing import Any, Self
 from urllib.request import urlopen
 
 from aetherstream.local.destinations import Destinations
-from aetherstream.local.esm.backoff import Backoff
 from aetherstream.local.esm.settings import MappingSettings
 from aetherstream.local.invoke import LambdaInvoker
 from aetherstream.local.poller import Poller
@@ -41,8 +37,58 @@ def ground_of(stack: Stack, name: str, pipeline: str, shards: int = 1) -> Ground
     return Ground(clients, pipeline, name, name, f"{name}-dead", name)
 
 
-class Flow:
-    """A function on a ground, with a poller from `start` to `stop`; also a context manager that starts it.
+class Polled:
+    """A function with a poller from `start` to `stop`; also a context manager."""
+
+    def __init__(self, stack: Stack, ground: Ground, settings: MappingSettings) -> None:
+        self.stack = stack
+        self.ground = ground
+        self.settings = settings
+        self._poller: Poller | None = None
+
+    @property
+    def poller(self) -> Poller:
+        """The poller, once it is started."""
+        assert self._poller is not None
+        return self._poller
+
+    def start(self) -> Self:
+        """Begin to poll."""
+        clients = self.stack.clients
+        self._poller = Poller(
+            self.settings,
+            kinesis=clients.kinesis,
+            invoker=LambdaInvoker(clients.lambda_),
+            send=Destinations(clients),
+        )
+        self._poller.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop polling."""
+        if self._poller is not None:
+            self._poller.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def drain(self, seconds: float = 120.0) -> Progress:
+        """Wait until every record put so far is processed or dead-lettered."""
+        return self.poller.drain(seconds)
+
+    def kill(self) -> None:
+        """Kill the processes of every function, as a machine that fails does."""
+        for pid in self.stack.worker_pids():
+            os.kill(pid, signal.SIGKILL)
+
+
+class Flow(Polled):
+    """A function of the test's own variables, with the package that `sam build` made and `sam deploy` deployed.
 
     `mapping` overrides settings of the deployed mapping. `endpoint` is where the function finds AWS.
     """
@@ -57,58 +103,30 @@ class Flow:
         mapping: Mapping[str, Any] | None = None,
         endpoint: str | None = None,
     ) -> None:
-        self.stack = stack
-        self.ground = ground
-        self._variables = {
+        given = {
             "AETHERSTREAM_PIPELINE": pipeline,
             "AETHERSTREAM_BUCKET": ground.bucket,
             "AETHERSTREAM_PROGRESS_TABLE": ground.table,
+            **({} if endpoint is None else {"AWS_ENDPOINT_URL": endpoint}),
             **(variables or {}),
         }
-        if endpoint is not None:
-            self._variables["AWS_ENDPOINT_URL"] = endpoint
-        self.function_arn = self._create_function()
+        self.function_arn, self.variables = _create_function(stack, ground.stream, given)
         (properties,) = stack.deployment.mappings.values()
-        self.settings = replace(
+        summary = stack.clients.kinesis.describe_stream_summary(StreamName=ground.stream)["StreamDescriptionSummary"]
+        settings = replace(
             MappingSettings.from_template(properties),
-            stream_arn=stack.clients.kinesis.describe_stream_summary(StreamName=ground.stream)[
-                "StreamDescriptionSummary"
-            ]["StreamARN"],
+            stream_arn=summary["StreamARN"],
             function_arn=self.function_arn,
             on_failure=f"arn:aws:s3:::{ground.dead_letters}",
             **(mapping or {}),
         )
-        self.poller: Poller | None = None
-        self._checkpoints: Mapping[str, str | None] = {}
-
-    def _create_function(self) -> str:
-        clients = self.stack.clients
-        deployed = clients.lambda_.get_function(FunctionName=self.stack.outputs["FunctionName"])
-        configuration = deployed["Configuration"]
-        with urlopen(deployed["Code"]["Location"]) as package:  # noqa: S310 - the stack's own
-            code = package.read()
-        created = clients.lambda_.create_function(
-            FunctionName=self.ground.stream,
-            Runtime=configuration["Runtime"],
-            Role=configuration["Role"],
-            Handler=configuration["Handler"],
-            Timeout=configuration["Timeout"],
-            MemorySize=configuration["MemorySize"],
-            Environment={"Variables": {**configuration["Environment"]["Variables"], **self._variables}},
-            Code={"ZipFile": code},
-        )
-        return created["FunctionArn"]
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """The function's variables."""
-        configuration = self.stack.clients.lambda_.get_function_configuration(FunctionName=self.ground.stream)
-        return configuration["Environment"]["Variables"]
+        super().__init__(stack, ground, settings)
 
     def deploy(self, **variables: str) -> None:
         """Change variables of the function: its next invocation runs in a new process."""
+        self.variables |= variables
         self.stack.clients.lambda_.update_function_configuration(
-            FunctionName=self.ground.stream, Environment={"Variables": {**self.variables, **variables}}
+            FunctionName=self.ground.stream, Environment={"Variables": self.variables}
         )
 
     def invoke_empty(self) -> str:
@@ -116,46 +134,27 @@ class Flow:
         answer = self.stack.clients.lambda_.invoke(FunctionName=self.function_arn, Payload=b'{"Records": []}')
         return answer["Payload"].read().decode()
 
-    def start(self) -> Self:
-        """Begin to poll, behind the last record that was finished."""
-        clients = self.stack.clients
-        self.poller = Poller(
-            self.settings,
-            kinesis=clients.kinesis,
-            invoker=LambdaInvoker(clients.lambda_),
-            send=Destinations(clients),
-            resume=self._checkpoints,
-            # Lambda waits longer; what is tested here is what comes of a retry, not when.
-            backoff=Backoff(base=0.2, cap=1.0),
-        )
-        self.poller.start()
-        return self
-
     def stop(self) -> None:
         """Stop polling and remove the function with its processes."""
-        if self.poller is not None:
-            self.poller.stop()
+        super().stop()
         self.stack.clients.lambda_.delete_function(FunctionName=self.ground.stream)
 
-    def __enter__(self) -> Self:
-        return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def drain(self, seconds: float = 120.0) -> Progress:
-        """Wait until every record put so far is processed or dead-lettered."""
-        return self.running.drain(seconds)
-
-    @property
-    def running(self) -> Poller:
-        """The poller."""
-        assert self.poller is not None
-        return self.poller
-
-    def kill(self) -> None:
-        """Kill the processes of every function, as a machine that fails does."""
-        for pid in self.stack.worker_pids():
-            os.kill(pid, signal.SIGKILL)
+def _create_function(stack: Stack, name: str, variables: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """A copy of the deployed function with other variables; its ARN, and all of its variables."""
+    deployed = stack.clients.lambda_.get_function(FunctionName=stack.outputs["FunctionName"])
+    configuration = deployed["Configuration"]
+    with urlopen(deployed["Code"]["Location"]) as package:  # noqa: S310 - the stack's own
+        code = package.read()
+    everything = {**configuration["Environment"]["Variables"], **variables}
+    created = stack.clients.lambda_.create_function(
+        FunctionName=name,
+        Runtime=configuration["Runtime"],
+        Role=configuration["Role"],
+        Handler=configuration["Handler"],
+        Timeout=configuration["Timeout"],
+        MemorySize=configuration["MemorySize"],
+        Environment={"Variables": everything},
+        Code={"ZipFile": code},
+    )
+    return created["FunctionArn"], everything

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,6 +132,12 @@ class Ground:
                     head = self.clients.s3.head_object(Bucket=bucket, Key=key)
                     epochs.append(int(head["Metadata"]["aether-epoch"]))
         return epochs.count(item.epoch)
+
+
+def ground_deployed(clients: Clients, pipeline: str, outputs: Mapping[str, str]) -> Ground:
+    """The ground of a stack that sam deployed, by the outputs of the template."""
+    names = ("StreamName", "BucketName", "DeadLetterBucketName", "ProgressTableName")
+    return Ground(clients, pipeline, *(outputs[name] for name in names))
 
 
 def until(holds: Callable[[], Any], what: str, seconds: float = 60.0) -> None:

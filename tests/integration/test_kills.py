@@ -90,7 +90,7 @@ def test_a_function_killed_several_times_while_flights_flow_delivers_each_once(
         def seen() -> set[tuple[str, int]]:
             return ground.in_mid_batch() - killed
 
-        while flow.running.progress().failed < KILLS:
+        while flow.poller.progress().failed < KILLS:
             until(seen, "an attempt is in its middle")
             killed |= seen()
             flow.kill()

@@ -76,7 +76,7 @@ def test_without_a_ledger_two_batches_of_a_shard_run_at_once_and_everything_arri
         endpoint=unreliable.url,
     )
     with flow:
-        until(lambda: flow.running.progress().running == 2, "two invocations run at once")
+        until(lambda: flow.poller.progress().running == 2, "two invocations run at once")
         flow.kill()
         unreliable.obey()
         flow.drain()
