@@ -97,12 +97,12 @@ def start(settings: Settings | None = None) -> App:
     s3 = session.client("s3", config=_CLIENT)
 
     def fetch(uri: str) -> bytes:
-        if not uri.startswith("s3://"):
-            return Path(uri).read_bytes()
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         try:
+            if not uri.startswith("s3://"):
+                return Path(uri).read_bytes()
             return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except (BotoCoreError, ClientError) as error:
+        except (OSError, BotoCoreError, ClientError) as error:
             raise ConfigurationError(f"the reference table {uri} can't be read: {error}") from error
 
     tables = tables_of(pipeline, fetch)

@@ -12,13 +12,12 @@ from aetherstream.core import Core
 from aetherstream.decode import Decoder
 from aetherstream.eventtime import Bounds, EventTime
 from aetherstream.pipeline import Pipeline
-from aetherstream.pipeline.compiled import transform_of
+from aetherstream.pipeline.compiled import expression_of, transform_of, validation_of
+from aetherstream.pipeline.mistakes import Path as Place
 from aetherstream.quarantine import Quarantine
 from aetherstream.sinks.s3 import PartitionKey, S3Archive, by_field, by_time, by_value
 from aetherstream.transforms.compiler import table_columns
-from aetherstream.transforms.expressions import compile_expression
 from aetherstream.transforms.tables import ReferenceTables, TableSource
-from aetherstream.transforms.validation import compile_validation
 
 if TYPE_CHECKING:
     from aetherstream.pipeline.model_sinks import PartitionPart, S3Sink
@@ -27,13 +26,13 @@ if TYPE_CHECKING:
 def core_of(pipeline: Pipeline, tables: ReferenceTables, secrets: Mapping[str, str]) -> Core:
     """Compile the pure part of a pipeline.
 
-    Raises ConfigurationError (PipelineMistakes, with the lines) for steps that do not compile.
+    Raises ConfigurationError (PipelineMistakes, with the lines) for steps, expressions and schemas that do not compile.
     """
     file = pipeline.file
     steps = transform_of(pipeline, tables, secrets)
     return Core(
         Decoder(max_expanded=file.source.max_expanded_bytes),
-        validate=None if pipeline.schema is None else compile_validation(dict(pipeline.schema)),
+        validate=validation_of(pipeline),
         sinks=sinks_of(pipeline),
         transform=steps if file.transforms else None,
         event_time=_event_time(pipeline),
@@ -71,7 +70,9 @@ def _event_time(pipeline: Pipeline) -> EventTime:
 
 def sinks_of(pipeline: Pipeline) -> list[S3Archive]:
     """Make the per-object sinks."""
-    return [_archive(name, sink.s3) for name, sink in pipeline.sinks.items() if not isinstance(sink.s3, UnsetType)]
+    return [
+        _archive(pipeline, name, sink.s3) for name, sink in pipeline.sinks.items() if not isinstance(sink.s3, UnsetType)
+    ]
 
 
 def quarantine_of(pipeline: Pipeline) -> Quarantine:
@@ -85,22 +86,25 @@ def buckets_of(pipeline: Pipeline) -> Sequence[str]:
     return list(dict.fromkeys([*sinks, pipeline.quarantine.bucket]))
 
 
-def _archive(name: str, sink: S3Sink) -> S3Archive:
+def _archive(pipeline: Pipeline, name: str, sink: S3Sink) -> S3Archive:
     level = 1 if isinstance(sink.level, UnsetType) else sink.level
     return S3Archive(
         name,
         bucket=sink.bucket,
         prefix=str(sink.prefix),
-        partition=[_partition_key(part) for part in sink.partition],
+        partition=[
+            _partition_key(pipeline, ("sinks", name, "s3", "partition", index), part)
+            for index, part in enumerate(sink.partition)
+        ],
         compression=sink.compression,
         level=level,
         max_partitions=sink.max_partitions,
     )
 
 
-def _partition_key(part: PartitionPart) -> PartitionKey:
+def _partition_key(pipeline: Pipeline, place: Place, part: PartitionPart) -> PartitionKey:
     if not isinstance(part.time, UnsetType):
         return by_time(part.time, part.name)
     if not isinstance(part.field, UnsetType):
         return by_field(part.field, part.name)
-    return by_value(compile_expression(str(part.expr)), part.name)
+    return by_value(expression_of(pipeline, (*place, "expr"), str(part.expr)), part.name)

@@ -232,6 +232,11 @@ def test_a_reference_table_that_is_not_in_s3_is_named(tmp_path: Path, s3: S3) ->
     assert "NoSuchKey" in message
 
 
+def test_a_reference_table_that_is_not_in_the_package_is_named(tmp_path: Path, s3: S3) -> None:
+    message = refusal(tmp_path, LOOKUP, TABLE="airlines.csv")
+    assert message.startswith(f"the reference table {tmp_path / 'airlines.csv'} can't be read: ")
+
+
 # An invocation
 
 

@@ -35,6 +35,21 @@ def test_steps_that_do_not_compile_are_named_with_their_lines(tmp_path: Path) ->
     ]
 
 
+def test_a_schema_that_is_none_is_named_with_its_line(tmp_path: Path) -> None:
+    made = pipeline(tmp_path, "validate: {schema: {type: nonsense}}\n")
+    with pytest.raises(PipelineMistakes) as raised:
+        core_of(made, tables_of(made, read), {})
+    assert [(m.line, m.path) for m in raised.value.mistakes] == [(2, "validate.schema")]
+
+
+def test_a_partition_expression_that_is_none_is_named_with_its_line(tmp_path: Path) -> None:
+    part = "partition: [{field: a}, {expr: distance >, as: far}]"
+    made = loaded(tmp_path, "pipeline: p\n" + SINKS.replace("prefix: a}", f"prefix: a, {part}}}"))
+    with pytest.raises(PipelineMistakes) as raised:
+        buckets_of(made)
+    assert [(m.line, m.path) for m in raised.value.mistakes] == [(3, "sinks.archive.s3.partition[1].expr")]
+
+
 def test_a_reference_table_that_lacks_a_column_is_a_mistake_before_any_record(tmp_path: Path) -> None:
     (tmp_path / "airlines.csv").write_text("carrier,name\nUA,United\n")
     made = pipeline(

@@ -10,12 +10,12 @@ from aetherstream.pipeline.document import Document, read
 from aetherstream.pipeline.loader import Pipeline, resolve
 from aetherstream.pipeline.mistakes import Path as Place
 from aetherstream.transforms.compiler import compile_steps, secret_names, table_columns
-from aetherstream.transforms.expressions import ExpressionError, compile_expression
+from aetherstream.transforms.expressions import Expression, ExpressionError, compile_expression
 from aetherstream.transforms.mistakes import StepMistakes
 from aetherstream.transforms.model import Step
 from aetherstream.transforms.tables import Table
 from aetherstream.transforms.transform import Transform
-from aetherstream.transforms.validation import compile_validation
+from aetherstream.transforms.validation import Validate, compile_validation
 
 
 def transform_of(pipeline: Pipeline, tables: Mapping[str, Table], secrets: Mapping[str, str]) -> Transform:
@@ -31,6 +31,40 @@ def transform_of(pipeline: Pipeline, tables: Mapping[str, Table], secrets: Mappi
         _note(error, document)
         document.raise_mistakes()
         raise
+
+
+def validation_of(pipeline: Pipeline) -> Validate | None:
+    """Compile the schema of a pipeline, if it has one.
+
+    Raises:
+        PipelineMistakes: it is not a schema, with the line that names it.
+    """
+    if pipeline.schema is None:
+        return None
+    try:
+        return compile_validation(dict(pipeline.schema))
+    except ConfigurationError as error:
+        _say(pipeline, ("validate", "schema"), error)
+        raise
+
+
+def expression_of(pipeline: Pipeline, place: Place, text: str) -> Expression:
+    """Compile an expression that stands at this place of the pipeline.
+
+    Raises:
+        PipelineMistakes: it is none, with its line.
+    """
+    try:
+        return compile_expression(text)
+    except ExpressionError as error:
+        _say(pipeline, place, error)
+        raise
+
+
+def _say(pipeline: Pipeline, place: Place, error: ConfigurationError) -> None:
+    document = read(pipeline.path, None)
+    document.add(place, str(error))
+    document.raise_mistakes()
 
 
 def stand_in_secrets(steps: Sequence[Step]) -> dict[str, str]:
