@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from aetherstream.report import Report
 from aetherstream.timings import Timings
@@ -36,7 +36,8 @@ class Telemetry:
     def __init__(self, pipeline: str, *, tracing: bool = False) -> None:
         self.logger = Logger()
         self.logger.append_keys(pipeline=pipeline)
-        self._metrics = Metrics()
+        # `Metrics` would share its dimensions with every other pipeline of the process.
+        self._metrics = EphemeralMetrics()
         self._metrics.set_default_dimensions(pipeline=pipeline)
         self._tracer: Tracer | None = None
         if tracing:

@@ -172,6 +172,14 @@ def test_the_metrics_of_one_batch_do_not_come_again_with_the_next(capsys: pytest
     assert second["pipeline"] == "flights"
 
 
+def test_the_pipelines_of_one_process_keep_their_metrics_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    flights, orders = Telemetry("flights"), Telemetry("orders")
+    flights.publish(report())
+    orders.publish(report())
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["pipeline"] for line in lines if "_aws" in line] == ["flights", "orders"]
+
+
 def test_without_tracing_steps_are_timed_and_no_spans() -> None:
     assert type(Telemetry("flights").timings()) is Timings
 
