@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 N      ?= 336776
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint types validate bench simulate check lock docs clean
+.PHONY: help setup demo test unit lint types validate bench simulate check lock clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20

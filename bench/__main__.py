@@ -89,8 +89,11 @@ def measure(rounds: int) -> tuple[list[Row], dict[str, float]]:
             "note": f"peak resident memory of the engine's process: {peak:.0f} MB",
         }
     )
-    steps = runs["engine"][0]["steps"]
-    return rows, {step: statistics.median(run["steps"][step] for run in runs["engine"]) * 1000 for step in steps}
+    steps = {
+        step: statistics.median(run["steps"][step] for run in runs["engine"]) * 1000
+        for step in runs["engine"][0]["steps"]
+    }
+    return rows, steps
 
 
 def show(rows: list[Row], steps: dict[str, float]) -> None:
@@ -101,8 +104,8 @@ def show(rows: list[Row], steps: dict[str, float]) -> None:
         times = "" if row["times_floor"] is None else f"{row['times_floor']:.2f}"
         print(f"{row['name']:<16}{ms:>9}{times:>9}{row['records'] or '':>9}  {row['note']}")
     print("\nWhere the engine's time goes (ms of a batch of 10,000; steps of the transform are part of `transform`):")
-    for step, ms in sorted(steps.items(), key=lambda item: -item[1]):
-        print(f"  {step:<28}{ms:7.2f}")
+    for step, spent in sorted(steps.items(), key=lambda item: -item[1]):
+        print(f"  {step:<28}{spent:7.2f}")
 
 
 def main() -> int:

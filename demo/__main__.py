@@ -64,7 +64,11 @@ class Sender:
 def run(flights: int, console: Console) -> Findings:
     """Run the stack, send the flights, wait for the end, and count what is there."""
     console.rule("[bold]AetherStream[/bold]: Kinesis → Lambda → S3, on this machine")
-    with Stack(state=STATE, parameters=PARAMETERS, say=lambda step: console.print(f"  {step}", highlight=False)) as stack:
+
+    def say(step: str) -> None:
+        console.print(f"  {step}", highlight=False)
+
+    with Stack(state=STATE, parameters=PARAMETERS, say=say) as stack:
         console.print(
             f"  {flights:,} flights of 2013 go into the stream [bold]{stack.outputs['StreamName']}[/bold]; "
             "some in KPL aggregates, some compressed, some broken on purpose\n"

@@ -70,7 +70,8 @@ def collect(stack: Stack, expected: Expectation, seconds: float) -> Findings:
     """Read everything that the run left."""
     bucket = stack.outputs["BucketName"]
     found = Findings(expected, seconds, stack.object_files(bucket) / "flights" / "archive")
-    for page in stack.clients.get("dynamodb").get_paginator("scan").paginate(TableName=stack.outputs["ProgressTableName"]):
+    pages = stack.clients.get("dynamodb").get_paginator("scan")
+    for page in pages.paginate(TableName=stack.outputs["ProgressTableName"]):
         for item in page["Items"]:
             progress = from_item(dict(item))
             found.counters.update(progress.counters)

@@ -81,9 +81,12 @@ def _show_query(found: Findings, console: Console) -> None:
     console.print(f"  objects              {found.archive}", highlight=False, soft_wrap=True)
     console.print("  a query with DuckDB, and what it gives:\n", highlight=False)
     console.print("    " + query.replace("\n", "\n    "), highlight=False, soft_wrap=True)
-    answer = duckdb.sql(query)
-    table = Table(*answer.columns, box=None, padding=(0, 2))
-    for row in answer.fetchall():
+    with duckdb.connect() as database:
+        answer = database.execute(query)
+        columns = [column[0] for column in answer.description or ()]
+        rows = answer.fetchall()
+    table = Table(*columns, box=None, padding=(0, 2))
+    for row in rows:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row))
     console.print()
     console.print(table)

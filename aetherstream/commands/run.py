@@ -52,18 +52,20 @@ def _process(path: Path, batches: Iterator[KinesisRecords] | list[KinesisRecords
     from aetherstream.app import engine_of
     from aetherstream.commands.pipeline import importable
     from aetherstream.compose import tables_of
-    from aetherstream.delivery.ledger import Unledgered
+    from aetherstream.delivery.ledger import Ledger, Unledgered
     from aetherstream.delivery.recorded import RecordedObjects
     from aetherstream.pipeline import load
+    from aetherstream.testing.stores import MemoryProgress
 
     importable()
     pipeline = load(path, {"AETHERSTREAM_BUCKET": "aetherstream-local", **os.environ})
     tables = tables_of(pipeline, _read_local)
     store = RecordedObjects()
+    # As deployed, so that the objects have the keys that they will have there; a run begins with an empty table.
+    exactly_once = pipeline.file.delivery == "exactly_once"
+    ledger = Ledger(MemoryProgress(), "run") if exactly_once else Unledgered()
     with ThreadPoolExecutor(4) as executor:
-        engine = engine_of(
-            pipeline, tables, store=store, ledger=Unledgered(), executor=executor, secrets=dict(os.environ)
-        )
+        engine = engine_of(pipeline, tables, store=store, ledger=ledger, executor=executor, secrets=dict(os.environ))
         for batch in batches:
             report = engine.process(batch, lambda: 900.0)
             made = [(f"{o.bucket}/{o.key}", o.body, o.metadata["aether-count"]) for o in store.objects]
