@@ -20,6 +20,7 @@ LAYERS: list[set[str]] = [
     {"plan"},
     {"engine"},
     {"compose"},
+    {"recovery"},
     {"app"},
     {"producer"},
     {"cli", "commands", "local", "demo"},
