@@ -22,7 +22,7 @@ Row = dict[str, Any]
 SUBJECTS = {
     "floor": ("floor", "base64 + orjson in and out + isal 1; no transform, no failure handling"),
     "floor-kpl": ("floor-kpl", "the same, aggregates of 50 opened and their MD5 checked"),
-    "powertools": ("floor", "BatchProcessor + json + gzip 6, the same transform"),
+    "powertools": ("floor", "BatchProcessor + json + gzip 6, the same checks and transform by hand"),
     "engine": ("floor", "validation, 3 transforms, partitions, gzip, delivery protocol"),
     "engine-kpl": ("floor-kpl", "the same from KPL aggregates"),
 }

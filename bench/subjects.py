@@ -57,6 +57,8 @@ def powertools(event: Event) -> int:
 
     def handle(record: KinesisStreamRecord) -> None:
         value = json.loads(record.kinesis.data_as_bytes())
+        validate_by_hand(value)
+        value["_event_id"] = record.event_id
         value["device"] = value.pop("device_id")
         value["hot"] = value["temperature"] > 30
         value.pop("debug", None)
@@ -69,6 +71,31 @@ def powertools(event: Event) -> int:
     if answer["batchItemFailures"]:
         raise ValueError("the peer refused records")
     return sum(len(gzip.compress("\n".join(lines).encode(), 6)) for lines in groups.values())
+
+
+def validate_by_hand(value: Any) -> None:
+    """The rules of bench/pipeline.yaml as one writes them without a schema: quicker than any schema library for Python."""
+    if not isinstance(value, dict):
+        raise TypeError("not an object")
+    for name in ("message_id", "device_id", "time", "type"):
+        if not isinstance(value[name], str):
+            raise TypeError(name)
+    if len(value["message_id"]) != 32 or len(value["device_id"]) > 64:
+        raise ValueError("length")
+    if value["type"] not in {"telemetry", "status", "alert"}:
+        raise ValueError("type")
+    temperature, humidity = value["temperature"], value.get("humidity", 0)
+    if not isinstance(temperature, int | float) or not -100 <= temperature <= 200:
+        raise ValueError("temperature")
+    if not isinstance(humidity, int | float) or not 0 <= humidity <= 100:
+        raise ValueError("humidity")
+    if not isinstance(value.get("battery", 0), int):
+        raise TypeError("battery")
+    location = value.get("location")
+    if location is not None and not (
+        isinstance(location["lat"], int | float) and isinstance(location["lon"], int | float)
+    ):
+        raise TypeError("location")
 
 
 class Engine:

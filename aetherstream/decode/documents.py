@@ -70,6 +70,8 @@ def parse(data: bytes) -> Any:
 def doubtful(payloads: Sequence[bytes | None], values: list[Any], limits: Limits) -> list[int]:
     """Return the indexes of the values that need a closer look: those with many brackets may be nested too deep."""
     shortest = 2 * limits.max_depth
+    if max(map(len, filter(None, payloads)), default=0) <= shortest:
+        return []
     return [
         i
         for i, (p, v) in enumerate(zip(payloads, values, strict=True))
