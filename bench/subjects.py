@@ -74,7 +74,7 @@ def powertools(event: Event) -> int:
 
 
 def validate_by_hand(value: Any) -> None:
-    """The rules of bench/pipeline.yaml as one writes them without a schema: quicker than any schema library for Python."""
+    """The rules of bench/pipeline.yaml as one writes them without a schema, quicker than by any schema library."""
     if not isinstance(value, dict):
         raise TypeError("not an object")
     for name in ("message_id", "device_id", "time", "type"):
