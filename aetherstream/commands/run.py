@@ -53,9 +53,8 @@ def _process(path: Path, batches: Iterator[KinesisRecords] | list[KinesisRecords
     from aetherstream.commands.pipeline import importable
     from aetherstream.compose import tables_of
     from aetherstream.delivery.ledger import Ledger, Unledgered
-    from aetherstream.delivery.recorded import RecordedObjects
+    from aetherstream.delivery.recorded import MemoryProgress, RecordedObjects
     from aetherstream.pipeline import load
-    from aetherstream.testing.stores import MemoryProgress
 
     importable()
     pipeline = load(path, {"AETHERSTREAM_BUCKET": "aetherstream-local", **os.environ})

@@ -1,10 +1,11 @@
-"""An object store that only keeps what it is given: for a dry run, and for runs without AWS."""
+"""Stores in memory: for a dry run, for runs without AWS, and for tests."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from aetherstream.delivery.progress import Progress
 from aetherstream.delivery.put import Head
 
 
@@ -34,4 +35,21 @@ class RecordedObjects:
 
     def head(self, bucket: str, key: str, /) -> Head | None:  # noqa: ARG002
         """See `ObjectStore.head`; there is nothing."""
+        return None
+
+
+@dataclass(slots=True)
+class MemoryProgress:
+    """`ProgressStore` in memory; `writes` counts what DynamoDB would bill."""
+
+    items: dict[str, Progress] = field(default_factory=dict)
+    writes: int = 0
+
+    def write(self, item: Progress, /) -> Progress | None:
+        """See `ProgressStore.write`."""
+        self.writes += 1
+        stored = self.items.get(item.key)
+        if (stored.revision if stored else 0) != item.revision - 1:
+            return stored or Progress(item.key)
+        self.items[item.key] = item
         return None

@@ -8,8 +8,10 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
-from aetherstream.delivery.progress import Progress
 from aetherstream.delivery.put import Head, Missing, PreconditionFailed
+from aetherstream.delivery.recorded import MemoryProgress
+
+__all__ = ["InlineExecutor", "MemoryObjects", "MemoryProgress", "StoredObject"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -60,23 +62,6 @@ class MemoryObjects:
         for (at, key), stored in sorted(self.objects.items()):
             if at == bucket and key.startswith(prefix):
                 yield key, stored
-
-
-@dataclass(slots=True)
-class MemoryProgress:
-    """`ProgressStore` in memory; `writes` counts what DynamoDB would bill."""
-
-    items: dict[str, Progress] = field(default_factory=dict)
-    writes: int = 0
-
-    def write(self, item: Progress, /) -> Progress | None:
-        """See `ProgressStore.write`."""
-        self.writes += 1
-        stored = self.items.get(item.key)
-        if (stored.revision if stored else 0) != item.revision - 1:
-            return stored or Progress(item.key)
-        self.items[item.key] = item
-        return None
 
 
 class InlineExecutor(Executor):
