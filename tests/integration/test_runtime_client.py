@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +14,14 @@ import pytest
 
 from aetherstream.local.esm.events import ROLE_ARN, StreamRecord, kinesis_event
 from aetherstream.local.stack import Stack
-from aetherstream.testing.runtime_api import FunctionProcess
-from tests.integration.ground import Ground
+from aetherstream.testing.runtime_api import FunctionProcess, Invocation
+from tests.integration.ground import Ground, until
 from tests.stack_fixture import ROOT
 
 pytestmark = pytest.mark.integration
 
 Start = Callable[..., FunctionProcess]
+HANG = {"service": "s3", "operation": "PutObject", "timeout_ms": 600_000}
 FIRST = 49590338271490256608559692538361571095921575989136588898
 
 
@@ -68,9 +72,7 @@ def batch(values: list[dict[str, Any]], stream: str) -> dict[str, Any]:
     return kinesis_event("shardId-000000000000", records, stream_arn=arn, role_arn=ROLE_ARN)
 
 
-def test_the_sample_events_are_settled_and_stand_in_s3(
-    new_ground: Callable[..., Ground], start: Start, stack: Stack
-) -> None:
+def test_the_sample_events_are_settled_and_stand_in_s3(new_ground: Callable[..., Ground], start: Start) -> None:
     ground = new_ground("flights")
     # The samples name a stream of their own.
     ground = Ground(ground.clients, "flights", "aetherstream", ground.bucket, ground.dead_letters, ground.table)
@@ -119,16 +121,41 @@ def test_a_batch_that_was_answered_and_comes_again_to_another_process_is_not_del
     assert ground.counters()["settled"] == 5
 
 
-def test_a_function_that_lambda_ends_at_its_deadline_while_s3_hangs_delivers_once_afterwards(
+def test_a_function_answers_before_its_deadline_while_s3_hangs_and_delivers_once_afterwards(
     ground: Ground, start: Start, unreliable: Any
 ) -> None:
-    # More objects than requests at once: the second round begins when the first has been waited for, 3 times 8 s.
-    event = batch([{"part": n % 20, "n": n} for n in range(60)], ground.stream)
+    # Many more objects than requests at once: if each were waited for, the deadline would pass.
+    event = batch([{"part": n, "n": n} for n in range(160)], ground.stream)
     function = start(ground, "pipelines/drill/drill.yaml", endpoint=unreliable.url, timeout=32)
-    unreliable.obey({"service": "s3", "operation": "PutObject", "timeout_ms": 600_000})
-    outcome = function.invoke(event)
+    unreliable.obey(HANG)
+    first = event["Records"][0]["kinesis"]["sequenceNumber"]
+    assert function.invoke(event).response == {"batchItemFailures": [{"itemIdentifier": first}]}
+    (item,) = ground.progress().values()
+    assert (item.completed, item.attempt.ended, len(item.open)) == ("", True, 161)
+    unreliable.obey()
+    assert function.invoke(event).response == {"batchItemFailures": []}
+    assert sorted(line["n"] for line in ground.archived()) == list(range(160))
+    (item,) = ground.progress().values()
+    assert (item.attempt.killed, item.attempt.ended, dict(item.open)) == (0, True, {})
+
+
+def test_a_function_that_is_ended_while_s3_hangs_is_counted_as_killed_and_delivers_once_afterwards(
+    ground: Ground, start: Start, unreliable: Any
+) -> None:
+    event = batch([{"part": n % 20, "n": n} for n in range(60)], ground.stream)
+    function = start(ground, "pipelines/drill/drill.yaml", endpoint=unreliable.url)
+    unreliable.obey(HANG)
+    outcomes: list[Invocation] = []
+    invocation = threading.Thread(target=lambda: outcomes.append(function.invoke(event)))
+    invocation.start()
+    until(lambda: len(unreliable.fired()) >= 16, "every request of the function hangs")
+    pid = function.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    invocation.join()
+    (outcome,) = outcomes
     assert outcome.error
-    assert outcome.error["errorType"] == "Sandbox.Timedout"
+    assert outcome.error["errorType"] == "Runtime.ExitError"
     (item,) = ground.progress().values()
     assert (item.completed, item.attempt.ended, len(item.open)) == ("", False, 21)
     unreliable.obey()
