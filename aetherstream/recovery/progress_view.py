@@ -104,9 +104,10 @@ class ProgressTable:
 def reset(item: Progress, *, store: ObjectStore, progress: ProgressStore) -> Progress:
     """Set a shard back: no mark, no attempt, a higher epoch; and empty what unfinished attempts noted.
 
-    Returns the item as it then stands. First the epoch is raised, which stops every attempt under way; then the noted keys are emptied under that epoch;
+    First the epoch is raised, which stops every attempt under way; then the noted keys are emptied under that epoch;
     then, if nobody has claimed meanwhile, the mark is cleared. Interrupted anywhere and done again, it comes to the
-    same. The totals stay. Raises Retryable where a claim came between: the stream function is at work.
+    same. The totals stay. Returns the item as it then stands. Raises Retryable where a claim came between: the stream
+    function is at work.
     """
     raised = _write(item, progress, lambda now: replace(now, epoch=now.epoch + 1))
     for location in raised.open:
