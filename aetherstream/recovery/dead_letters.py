@@ -1,7 +1,8 @@
 """Dead letters: the records of batches that Lambda gave up, read from its invocation records. Pure.
 
 Two shapes: S3 destinations get the whole Lambda event as `payload`; SQS and SNS destinations get the metadata alone,
-and the records have to be read from the stream again. Whatever is half-written, foreign or was changed is refused by name.
+and the records have to be read from the stream again. Whatever is half-written, foreign or was changed is refused by
+name.
 """
 
 from __future__ import annotations
