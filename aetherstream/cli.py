@@ -21,6 +21,7 @@ COMMANDS = {
     "run": ("aetherstream.commands.run", "run", "cli", "Push events through a pipeline on this machine, without AWS."),
     "produce": ("aetherstream.producer.commands", "produce", "cli", "Put events from a file or stdin on a stream."),
     "tail": ("aetherstream.producer.commands", "tail", "cli", "Sample a stream, decoded."),
+    "progress": ("aetherstream.commands.progress", "progress", "cli", "Show where each shard stands; set one back."),
     "local": ("aetherstream.local.commands", "local", "local", "Run the one-machine stack."),
 }
 

@@ -328,7 +328,8 @@ def _refuse_another_stream(batch: KinesisRecords, opening: Opening) -> None:
         raise ConfigurationError(
             f"{opening.item.key}: record {batch.sequences[opening.settled - 1]} counts as settled but arrived "
             f"{arrival - mark:.0f} s after the shard's mark: the stream was made anew under the same name. "
-            "Delete its progress items, or give the pipeline another name"
+            "`aetherstream progress reset` says what setting its shards back means, and does it; or give the pipeline "
+            "another name"
         )
 
 

@@ -132,6 +132,8 @@ class Ledger:
         """Note that the attempt ended by itself, with an error; where that fails, this process's next claim tells."""
         item = self._known.get(key)
         if item is None or item.attempt.ended or item.attempt.process != self._process:
+            # It failed before it wrote anything: what is known may be what is at fault, as after a reset by hand.
+            self._known.pop(key, None)
             return
         try:
             self._write(ended(item))

@@ -137,7 +137,7 @@ def test_a_stream_made_anew_under_the_same_name_is_refused() -> None:
     report = bench.run([{"p": "a"}], first=100, arrival=1_763_712_000.0 + 601)
     assert failed_from(report.response()) == ["100"]
     assert report.error is not None
-    assert "the stream was made anew under the same name. Delete its progress items" in report.error
+    assert "the stream was made anew under the same name. `aetherstream progress reset` says" in report.error
 
 
 def test_a_passed_checkpoint_read_again_is_no_new_stream() -> None:
