@@ -66,7 +66,7 @@ def reset(
     """Clear the mark of shards: whatever Lambda brings from then on is delivered, also what was delivered before.
 
     For a stream that was made anew under its name, and for a deliberate second pass over the data. The item stays, and
-    its epoch goes on rising. To bring back only what is missing, use `aetherstream replay`.
+    its epoch goes on rising.
     """
     from aetherstream.delivery.dynamodb import DynamoProgress
     from aetherstream.delivery.s3 import S3Store
