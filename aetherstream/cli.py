@@ -22,6 +22,7 @@ COMMANDS = {
     "produce": ("aetherstream.producer.commands", "produce", "cli", "Put events from a file or stdin on a stream."),
     "tail": ("aetherstream.producer.commands", "tail", "cli", "Sample a stream, decoded."),
     "progress": ("aetherstream.commands.progress", "progress", "cli", "Show where each shard stands; set one back."),
+    "shadow": ("aetherstream.commands.shadow", "shadow", "cli", "Show what a changed pipeline would do differently."),
     "local": ("aetherstream.local.commands", "local", "local", "Run the one-machine stack."),
 }
 

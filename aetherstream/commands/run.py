@@ -37,7 +37,7 @@ def run(pipeline: Path, event: Path | None, lines: BinaryIO | None, out: Path, *
         raise UsageError(
             "say what to run: --event FILE (a Lambda event), or --input FILE (NDJSON, - for standard input)"
         )
-    batches = [_event(event)] if event is not None else _batches(lines) if lines is not None else []
+    batches = [read_event(event)] if event is not None else _batches(lines) if lines is not None else []
     for report, objects in _process(pipeline, batches):
         _show(report, objects, None if dry_run else out)
 
@@ -78,7 +78,8 @@ def _read_local(uri: str) -> bytes:
     return Path(uri).read_bytes()
 
 
-def _event(path: Path) -> KinesisRecords:
+def read_event(path: Path) -> KinesisRecords:
+    """Read a Lambda event from a file. Raises UsageError, ConfigurationError."""
     from aetherstream.decode import read_batch
 
     try:

@@ -133,15 +133,6 @@ class StreamReader:
         )
 
 
-def moment(text: str) -> datetime:
-    """Read a time: ISO 8601 (UTC unless it says otherwise) or epoch seconds. Raises ValueError."""
-    try:
-        return datetime.fromtimestamp(float(text), UTC)
-    except (ValueError, OverflowError, OSError):
-        found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
 def units_of(batch: KinesisRecords, *, records: int, characters: int) -> Iterator[KinesisRecords]:
     """Cut a batch into units of at most so many records and, where a unit has several, characters of base64."""
     start, size = 0, 0
