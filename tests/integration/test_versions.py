@@ -145,12 +145,6 @@ def test_a_fix_that_is_deployed_by_sam_while_records_flow_loses_and_repeats_noth
     assert refused == [id_ for id_ in ids[::2] if ids.index(id_) < ids.index(first)]
 
 
-@pytest.mark.xfail(
-    reason="the template publishes no version when only a parameter changes: SAM hashes the unresolved properties "
-    "(aws/serverless-application-model#3820), so the alias goes on with the old settings",
-    raises=AssertionError,
-    strict=True,
-)
 def test_a_parameter_that_changes_alone_reaches_the_function_that_the_mapping_calls(
     stack: Stack, versioned: Versioned
 ) -> None:
