@@ -9,6 +9,7 @@ import gc
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any, Protocol
@@ -89,6 +90,12 @@ class Core:
         self._identity = [field_reader(path) for path in identity]
         self._identity_names = list(identity)
         self._chunk = chunk
+
+    def decoding(self, wrap: Callable[[Decode], Decode]) -> Core:
+        """The same steps behind another decoder, made from this one's."""
+        made = copy(self)
+        made._decoder = wrap(self._decoder)
+        return made
 
     def prepare(
         self,

@@ -6,13 +6,24 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aetherstream.delivery.progress import Attempt, Noted, Progress
+from aetherstream.delivery.progress import Attempt, Lease, Noted, Progress
 from aetherstream.errors import ConfigurationError, Retryable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-_KNOWN = {"pk", "revision", "epoch", "completed", "completed_arrival", "open", "attempt", "counters"}
+_KNOWN = {
+    "pk",
+    "revision",
+    "epoch",
+    "completed",
+    "completed_arrival",
+    "open",
+    "attempt",
+    "counters",
+    "lease",
+    "redrive_keys",
+}
 _MISCONFIGURED = {
     "ResourceNotFoundException": "the table does not exist",
     "AccessDeniedException": "the function's role may not write it (dynamodb:PutItem)",
@@ -56,9 +67,16 @@ class DynamoProgress:
 
 def to_item(progress: Progress) -> dict[str, Any]:
     """Write a progress item as DynamoDB attribute values."""
-    attempt = progress.attempt
+    attempt, lease = progress.attempt, progress.lease
+    redrive: dict[str, Any] = {}
+    if lease is not None:
+        held = {"owner": {"S": lease.owner}, "number": {"N": str(lease.number)}, "until": {"N": str(lease.until)}}
+        redrive["lease"] = {"M": held}
+    if progress.redrive_keys:
+        redrive["redrive_keys"] = {"L": [{"S": key} for key in progress.redrive_keys]}
     return {
         **progress.others,
+        **redrive,
         "pk": {"S": progress.key},
         "revision": {"N": str(progress.revision)},
         "epoch": {"N": str(progress.epoch)},
@@ -82,6 +100,7 @@ def to_item(progress: Progress) -> dict[str, Any]:
 def from_item(item: dict[str, Any]) -> Progress:
     """Read a progress item from DynamoDB attribute values."""
     attempt = item["attempt"]["M"]
+    lease = item["lease"]["M"] if "lease" in item else None
     return Progress(
         key=item["pk"]["S"],
         revision=int(item["revision"]["N"]),
@@ -99,4 +118,6 @@ def from_item(item: dict[str, Any]) -> Progress:
         ),
         counters={name: int(value["N"]) for name, value in item["counters"]["M"].items()},
         others={name: value for name, value in item.items() if name not in _KNOWN},
+        lease=lease and Lease(lease["owner"]["S"], int(lease["number"]["N"]), int(lease["until"]["N"])),
+        redrive_keys=tuple(key["S"] for key in item["redrive_keys"]["L"]) if "redrive_keys" in item else (),
     )

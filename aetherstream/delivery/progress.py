@@ -40,6 +40,18 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """Who redrives the shard now. Attempts on live batches leave it as it is."""
+
+    owner: str
+    """For people: who holds it."""
+    number: int
+    """The epoch that taking it raised; tells this redrive from every other one."""
+    until: int
+    """When another one may take it, epoch milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """The progress item of one (pipeline, stream, shard)."""
 
@@ -59,6 +71,10 @@ class Progress:
     """Totals of the accounting since the item began, set absolutely."""
     others: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the stored item that this version does not know; written back as they came."""
+    lease: Lease | None = None
+    """Who redrives the shard, and until when."""
+    redrive_keys: tuple[str, ...] = ()
+    """`bucket/key` of the objects that an unfinished redrive may have written."""
 
 
 class ProgressStore(Protocol):
@@ -71,6 +87,19 @@ class ProgressStore(Protocol):
         write of which only the answer was lost may come back as its own conflict: the caller compares.
         Raises Retryable when the outcome is unknown or the store is down.
         """
+
+
+_UNREACHED = 2**62
+
+
+def peek(store: ProgressStore, key: str) -> Progress:
+    """Look at an item without changing it; `Progress(key)` where there is none.
+
+    By a write whose condition can't hold, as a cold function looks: it needs no leave to read the table.
+    Raises Retryable like `ProgressStore.write`.
+    """
+    stored = store.write(Progress(key, revision=_UNREACHED))
+    return Progress(key) if stored is None else stored
 
 
 def progress_key(pipeline: str, stream_arn: str, shard: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aetherstream.delivery.put import Conflict, Head, Missing, PreconditionFailed
+from aetherstream.delivery.reader import Listed
 from aetherstream.errors import ConfigurationError, Retryable
 
 if TYPE_CHECKING:
@@ -66,6 +67,36 @@ class S3Store:
         except BotoCoreError as error:
             raise Retryable(f"s3://{bucket}/{key}: {error}") from error
         return Head(answer["ETag"], answer["Metadata"])
+
+
+class S3Reader:
+    """`ObjectReader` on S3."""
+
+    def __init__(self, client: S3Client) -> None:
+        self._client = client
+
+    def list(self, bucket: str, prefix: str, /) -> Iterator[Listed]:
+        """See `ObjectReader.list`."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        try:
+            for page in pages:
+                for found in page.get("Contents", []):
+                    yield Listed(found["Key"], found["LastModified"].timestamp(), found["Size"])
+        except ClientError as error:
+            _translate(error, bucket, prefix)
+        except BotoCoreError as error:
+            raise Retryable(f"s3://{bucket}/{prefix}: {error}") from error
+
+    def get(self, bucket: str, key: str, /) -> bytes | None:
+        """See `ObjectReader.get`."""
+        try:
+            return self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchKey":
+                return None
+            _translate(error, bucket, key)
+        except (BotoCoreError, OSError) as error:  # OSError: the connection broke while the body was read
+            raise Retryable(f"s3://{bucket}/{key}: {error}") from error
 
 
 def _translate(error: ClientError, bucket: str, key: str) -> NoReturn:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 from aetherstream.delivery.put import Head, Missing, PreconditionFailed
+from aetherstream.delivery.reader import Listed
 from aetherstream.delivery.recorded import MemoryProgress
 
 __all__ = ["InlineExecutor", "MemoryObjects", "MemoryProgress", "StoredObject"]
@@ -23,6 +25,8 @@ class StoredObject:
 
     body: bytes
     metadata: Mapping[str, str]
+    modified: float = math.inf
+    """Epoch seconds."""
 
     @property
     def etag(self) -> str:
@@ -32,9 +36,11 @@ class StoredObject:
 
 @dataclass(slots=True)
 class MemoryObjects:
-    """`ObjectStore` in memory."""
+    """`ObjectStore` and `ObjectReader` in memory."""
 
     objects: dict[tuple[str, str], StoredObject] = field(default_factory=dict)
+    clock: Callable[[], float] = lambda: math.inf
+    """Gives the objects' times, epoch seconds; without one, every object counts as written just now."""
 
     def put(self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], /, *, if_match: str | None) -> None:
         """See `ObjectStore.put`."""
@@ -50,12 +56,22 @@ class MemoryObjects:
 
     def overwrite(self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], /) -> None:
         """See `ObjectStore.overwrite`."""
-        self.objects[bucket, key] = StoredObject(bytes(body), dict(metadata))
+        self.objects[bucket, key] = StoredObject(bytes(body), dict(metadata), self.clock())
 
     def head(self, bucket: str, key: str, /) -> Head | None:
         """See `ObjectStore.head`."""
         stored = self.objects.get((bucket, key))
         return None if stored is None else Head(stored.etag, stored.metadata)
+
+    def list(self, bucket: str, prefix: str, /) -> Iterator[Listed]:
+        """See `ObjectReader.list`."""
+        for key, stored in self.under(bucket, prefix):
+            yield Listed(key, stored.modified, len(stored.body))
+
+    def get(self, bucket: str, key: str, /) -> bytes | None:
+        """See `ObjectReader.get`."""
+        stored = self.objects.get((bucket, key))
+        return None if stored is None else stored.body
 
     def under(self, bucket: str, prefix: str) -> Iterator[tuple[str, StoredObject]]:
         """Yield the objects of the bucket whose key begins with the prefix, by key."""

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aetherstream.delivery.dynamodb import DynamoProgress, from_item, to_item
-from aetherstream.delivery.progress import Attempt, Noted, Progress
+from aetherstream.delivery.progress import Attempt, Lease, Noted, Progress
 from aetherstream.errors import ConfigurationError, Retryable
 
 ITEM = Progress(
@@ -18,7 +18,9 @@ ITEM = Progress(
     open={"data/archive/day=1/k.ndjson.gz": Noted("003100", "v1")},
     attempt=Attempt("003100", 8, "p1", ended=False, killed=2, alone=1),
     counters={"records": 2**60, "archive.events": 0},
-    others={"lease": {"M": {"who": {"S": "somebody"}}}},
+    others={"commit": {"N": "3"}},
+    lease=Lease("alice", 5, 1763712120000),
+    redrive_keys=("data/archive/day=1/s-redrive-000000005.ndjson.gz",),
 )
 
 
@@ -59,7 +61,9 @@ counts = st.integers(min_value=0, max_value=10**30)
         st.dictionaries(names, st.builds(Noted, names, names), max_size=3),
         st.builds(Attempt, names, counts, names, st.booleans(), counts, counts),
         st.dictionaries(names, counts, max_size=3),
-        st.dictionaries(st.sampled_from(["lease", "commit"]), st.just({"N": "1"}), max_size=2),
+        st.dictionaries(st.sampled_from(["pending", "commit"]), st.just({"N": "1"}), max_size=2),
+        st.none() | st.builds(Lease, names, counts, counts),
+        st.lists(names, max_size=2).map(tuple),
     )
 )
 @settings(max_examples=100, deadline=None)

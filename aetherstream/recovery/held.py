@@ -1,0 +1,147 @@
+"""What the objects of a shard hold of a unit's records already, whatever version of the pipeline put it wherever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from aetherstream.delivery.reader import ObjectReader
+from aetherstream.encoded import EVENT_ID
+from aetherstream.errors import ConfigurationError
+from aetherstream.objects import SUFFIX, Target, lines_of
+from aetherstream.records import KinesisRecords, sortable
+
+TOLERANCE = 900.0
+"""Seconds by which the clocks of Kinesis (arrival) and S3 (LastModified) may differ."""
+_EMPTY = 32
+"""Bytes: an emptied object has 20 (gzip) or 25 (zstd), and one with an event id more than this."""
+_AT_ONCE = 32
+"""Objects that are in memory at a time."""
+
+
+class _Line(msgspec.Struct):
+    event_id: str = msgspec.field(name=EVENT_ID)
+
+
+class _Envelope(msgspec.Struct):
+    id: str
+    stage: str
+    where: str
+    event: _Line | None = None
+
+
+_read_line = msgspec.json.Decoder(_Line)
+_read_envelope = msgspec.json.Decoder(_Envelope)
+
+
+@dataclass(slots=True)
+class Held:
+    """What stands of a unit."""
+
+    events: dict[str, set[str]] = field(default_factory=dict)
+    """Event ids by per-object sink."""
+    records: set[str] = field(default_factory=set)
+    """`shard:sequence:sub`, and `shard:sequence`, of every user record of which a sink holds an event."""
+    quarantined: set[str] = field(default_factory=set)
+    """Ids of the envelopes of records that were refused whole: `shard:sequence:sub` or `shard:sequence`."""
+    refused: dict[str, set[str]] = field(default_factory=dict)
+    """Event ids by the per-record sink that refused them."""
+
+    def in_quarantine(self, name: str) -> bool:
+        """Tell whether a user record (`shard:sequence[:sub]`) stands in the quarantine, alone or with its whole."""
+        return name in self.quarantined or _kinesis_record(name) in self.quarantined
+
+    def add_event(self, sink: str, event_id: str) -> None:
+        """Note an event of a sink."""
+        self.events.setdefault(sink, set()).add(event_id)
+        self.records.add(_kinesis_record(event_id))
+        self.records.add(":".join(event_id.split(":")[:3]))
+
+    def add_envelope(self, found: _Envelope) -> None:
+        """Note an envelope of the quarantine."""
+        if found.stage != "deliver":
+            self.quarantined.add(found.id)
+        elif found.event is not None:
+            self.refused.setdefault(found.where.removeprefix("sinks."), set()).add(found.event.event_id)
+
+
+def look_up(
+    unit: KinesisRecords,
+    archive: ObjectReader,
+    *,
+    sinks: Sequence[tuple[str, Target]],
+    quarantine: Target,
+    excluded: Collection[str] = (),
+    executor: Executor,
+    between: Callable[[], None] = lambda: None,
+) -> Held:
+    """Look into every object of the shard that may hold an event of the unit.
+
+    In every partition of every sink, not only where today's pipeline would put the events; among the objects modified
+    since the unit's first arrival. `excluded`: `bucket/key` of objects that count as empty; `between` is called while
+    the objects are read. Raises ConfigurationError for an object that can't be read: it might hold the events.
+    """
+    held = Held()
+    wanted = {f"{unit.shard}:{sequence}" for sequence in unit.sequences}
+    for name, target in sinks:
+        for line in _lines(unit, archive, target, excluded, executor, between, _read_line):
+            if _kinesis_record(line.event_id) in wanted:
+                held.add_event(name, line.event_id)
+    for envelope in _lines(unit, archive, quarantine, excluded, executor, between, _read_envelope):
+        if _kinesis_record(envelope.id) in wanted:
+            held.add_envelope(envelope)
+    return held
+
+
+def _lines(
+    unit: KinesisRecords,
+    archive: ObjectReader,
+    target: Target,
+    excluded: Collection[str],
+    executor: Executor,
+    between: Callable[[], None],
+    decoder: msgspec.json.Decoder[Any],
+) -> Iterator[Any]:
+    found = _keys(unit, archive, target, excluded)
+    while keys := list(islice(found, _AT_ONCE)):
+        between()
+        for key, body in zip(keys, executor.map(partial(archive.get, target.bucket), keys), strict=True):
+            try:
+                yield from map(decoder.decode, [] if body is None else lines_of(key, body))
+            except Exception as error:  # every library has its own for bytes that are not what they should be
+                raise ConfigurationError(
+                    f"s3://{target.bucket}/{key} can't be read ({error}), and it might hold events of this unit: "
+                    "restore it from an earlier version, or move it out of the sink's prefix"
+                ) from error
+
+
+def _keys(unit: KinesisRecords, archive: ObjectReader, target: Target, excluded: Collection[str]) -> Iterator[str]:
+    since = min(unit.arrivals) - TOLERANCE
+    last = sortable(unit.sequences[-1])
+    for found in archive.list(target.bucket, f"{target.prefix}/"):
+        name = found.key.rpartition("/")[2]
+        stem, _, suffix = name.partition(".")
+        if (
+            not stem.startswith(f"{unit.shard}-")
+            or suffix not in SUFFIX.values()
+            or found.modified < since
+            or found.size <= _EMPTY
+            or f"{target.bucket}/{found.key}" in excluded
+        ):
+            continue
+        position = stem.removeprefix(f"{unit.shard}-").partition("-")[0]
+        if position.isdecimal() and position > last:
+            continue  # its first event is behind the unit's last one
+        yield found.key
+
+
+def _kinesis_record(name: str) -> str:
+    """`shard:sequence` of an event id, or of an envelope's."""
+    shard, sequence, *_ = name.split(":")
+    return f"{shard}:{sequence}"

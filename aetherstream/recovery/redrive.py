@@ -1,0 +1,352 @@
+"""Bringing a unit of records back, so that each of its events ends in each sink once, whatever stands there already.
+
+A unit is a dead letter, a group of quarantine envelopes, or a part of the stream. `Redriver.redrive` reads from top to
+bottom like *Redrive* in docs/delivery-guarantees.md. Interrupted anywhere and done again, it comes to the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from itertools import count
+from typing import Literal
+
+from aetherstream.core import Core, collector_paused
+from aetherstream.delivery.progress import Progress, ProgressStore, peek, progress_key
+from aetherstream.delivery.put import ObjectStore
+from aetherstream.delivery.reader import ObjectReader
+from aetherstream.delivery.writer import Writer
+from aetherstream.engine import RECREATED_TOLERANCE
+from aetherstream.errors import ConfigurationError, Retryable, Superseded, UsageError
+from aetherstream.objects import empty_object
+from aetherstream.plan import Planner
+from aetherstream.quarantine import Quarantine
+from aetherstream.records import KinesisRecords, Rejection, sortable
+from aetherstream.recovery.choice import Choice, Select, choose, settle
+from aetherstream.recovery.held import Held, look_up
+from aetherstream.recovery.lease import LEASE_SECONDS, HeldLease, LeaseLost, Leases
+from aetherstream.recovery.placed import PlacedDecoder
+from aetherstream.recovery.redrive_report import RedriveReport
+from aetherstream.recovery.unit import distinct, without
+from aetherstream.sinks.base import RecordSink
+
+Origin = Literal["dead_letter", "quarantine", "replay"]
+"""What the unit is.
+
+`dead_letter`: Lambda has given it up, so the shard's mark moves past it; what stands in the quarantine stays there.
+`quarantine`: envelopes; the mark is left alone, and records that pass now are delivered though they stand in the
+quarantine. `replay`: records read again; the mark and the quarantine are left alone.
+"""
+
+_TRIES = 5
+
+
+class BeyondTheMark(UsageError):
+    """The unit has records that the stream function has not settled yet: they are its own to deliver."""
+
+
+class Redriver:
+    """Redrives units of one pipeline."""
+
+    def __init__(
+        self,
+        pipeline: str,
+        core: Core,
+        *,
+        quarantine: Quarantine,
+        record_sinks: Sequence[RecordSink] = (),
+        store: ObjectStore,
+        archive: ObjectReader,
+        progress: ProgressStore,
+        executor: Executor,
+        clock: Callable[[], float],
+        owner: str,
+        version: Callable[[], str],
+        lease_seconds: float = LEASE_SECONDS,
+        request: float = 25.0,
+    ) -> None:
+        """`clock`: epoch seconds; `owner`: who redrives, for people; `request`: seconds that a put may take at most."""
+        self._pipeline = pipeline
+        self._core = core
+        self._quarantine = quarantine
+        self._record_sinks = list(record_sinks)
+        self._store = store
+        self._archive = archive
+        self._progress = progress
+        self._executor = executor
+        self._version = version
+        self._request = request
+        self._leases = Leases(progress, owner=owner, clock=clock, seconds=lease_seconds)
+
+    def redrive(
+        self,
+        unit: KinesisRecords,
+        *,
+        origin: Origin = "dead_letter",
+        select: Select | None = None,
+        subs: Sequence[int | None] | None = None,
+        dry_run: bool = False,
+        seconds_left: Callable[[], float] = lambda: math.inf,
+    ) -> RedriveReport:
+        """Deliver what no object of the shard holds, and quarantine what is refused again.
+
+        Args:
+            unit: records of one shard, in the order of the stream.
+            origin: what the unit is; decides what becomes of the mark and of quarantined records.
+            select: which user records to bring back (`shard:sequence:sub`); None: all of them.
+            subs: for each record the flat index that its bytes had in their Kinesis record, None where they are the
+                whole of it. For envelopes that hold one user record alone.
+            dry_run: only say what would be done: nothing is written, and no lease is taken.
+            seconds_left: the time that is left; puts that might outlast it are not begun.
+
+        Raises LeaseHeld where somebody else redrives the shard; LeaseLost where that began while this was running;
+        BeyondTheMark; Retryable where the world is at fault. After each of them, redrive again.
+        """
+        report = self._report(unit, origin, dry_run=dry_run)
+        if not len(unit):
+            return report
+        unit, subs = distinct(unit, subs)
+        core = self._core if subs is None else self._core.decoding(lambda inner: PlacedDecoder(inner, subs))
+        before = self._peek(unit, origin)
+        if dry_run:
+            held = self._look_up(unit, _excluded(before, unit, origin), lambda: None)
+            for part, choice in self._choices(core, unit, held, origin, select, report, count(before.epoch + 1)):
+                refused = settle(part, choice, held, {}, report)
+                report.objects += self._keys(part, choice, [*choice.rejections, *refused])
+            report.check()
+            return report
+        lease = self._leases.take(before)
+        try:
+            writer = partial(self._writer, lease, seconds_left)
+            self._empty_unfinished(lease, writer, report)
+            if origin == "dead_letter":
+                self._pass(lease, unit, writer, report)
+            held = self._look_up(unit, (), lease.renew)
+            for part, choice in self._choices(core, unit, held, origin, select, report, _numbers(lease)):
+                self._deliver(lease, core, part, choice, held, writer, report, seconds_left)
+            report.check()
+            lease.finish()
+        except Exception:
+            _give_up(lease)
+            raise
+        return report
+
+    def discard(self, unit: KinesisRecords, *, seconds_left: Callable[[], float] = lambda: math.inf) -> RedriveReport:
+        """Settle a dead letter without delivering any of it: a redrive that chooses nothing. Raises like `redrive`."""
+        report = self._report(unit, "discard", dry_run=False)
+        if not len(unit):
+            return report
+        unit, _ = distinct(unit, None)
+        lease = self._leases.take(self._peek(unit, "dead_letter"))
+        try:
+            writer = partial(self._writer, lease, seconds_left)
+            self._empty_unfinished(lease, writer, report)
+            self._pass(lease, unit, writer, report)
+            report.numbers.append(lease.number)
+            report.records = report.not_chosen = len(unit)
+            report.check()
+            lease.finish()
+        except Exception:
+            _give_up(lease)
+            raise
+        return report
+
+    # -- The steps of a redrive, in their order ----------------------------------------------------------------------
+
+    def _empty_unfinished(self, lease: HeldLease, writer: Callable[[], Writer], report: RedriveReport) -> None:
+        """Empty what an unfinished redrive may have put, or may still put."""
+        if keys := lease.item.redrive_keys:
+            self._empty(keys, lease, writer(), report)
+            lease.write(lambda item: replace(item, redrive_keys=()))
+
+    def _pass(
+        self, lease: HeldLease, unit: KinesisRecords, writer: Callable[[], Writer], report: RedriveReport
+    ) -> None:
+        """Move the mark to the unit's end, where it is not there yet, as an attempt without events would."""
+        end, arrival = sortable(unit.sequences[-1]), int(unit.arrivals[-1] * 1000)
+
+        def passed(item: Progress) -> Progress:
+            if item.completed >= end:
+                return item
+            if item.epoch != lease.number:
+                raise Superseded(f"{item.key}: an attempt has claimed the shard meanwhile")
+            left = {key: noted for key, noted in item.open.items() if noted.first > end}
+            return replace(item, completed=end, completed_arrival=arrival, open=left)
+
+        for _ in range(_TRIES):
+            if lease.item.completed >= end:
+                return
+            if lease.item.epoch != lease.number:
+                lease.commit()  # a number of our own above the claim's
+            try:
+                self._empty(lease.item.open, lease, writer(), report)
+                lease.write(passed)
+            except LeaseLost:
+                raise
+            except Superseded:
+                lease.commit()
+        raise Retryable(f"{lease.item.key}: attempts claimed the shard {_TRIES} times while its mark was to be moved")
+
+    def _look_up(self, unit: KinesisRecords, excluded: Collection[str], between: Callable[[], None]) -> Held:
+        return look_up(
+            unit,
+            self._archive,
+            sinks=[(sink.name, sink.target) for sink in self._core.sinks],
+            quarantine=self._quarantine.target,
+            excluded=excluded,
+            executor=self._executor,
+            between=between,
+        )
+
+    def _choices(
+        self,
+        core: Core,
+        unit: KinesisRecords,
+        held: Held,
+        origin: Origin,
+        select: Select | None,
+        report: RedriveReport,
+        numbers: Iterator[int],
+    ) -> Iterator[tuple[KinesisRecords, Choice]]:
+        """The parts of the unit, each with no more partitions than a sink may open at a time, and its own number."""
+        if origin != "quarantine":
+            # Not even decoded: a record that is quarantined whole may be one that kills the process.
+            left = without(unit, held.quarantined)
+            report.records += len(unit) - len(left)
+            report.still_quarantined += len(unit) - len(left)
+            unit = left
+        planner = Planner(core, self._quarantine)
+        at = 0
+        while at < len(unit):
+            with collector_paused():
+                prepared = planner.plan(unit, core.prepare(unit, at, len(unit))).prepared
+            number = next(numbers)
+            report.numbers.append(number)
+            yield (
+                unit,
+                choose(
+                    unit,
+                    prepared,
+                    held,
+                    number=number,
+                    select=select,
+                    frees=origin == "quarantine",
+                    sinks=core.sinks,
+                    record_sinks=self._record_sinks,
+                    report=report,
+                ),
+            )
+            at = prepared.end
+
+    def _deliver(
+        self,
+        lease: HeldLease,
+        core: Core,
+        unit: KinesisRecords,
+        choice: Choice,
+        held: Held,
+        writer: Callable[[], Writer],
+        report: RedriveReport,
+        seconds_left: Callable[[], float],
+    ) -> None:
+        """Per-record sinks first, since what they refuse goes to the quarantine; then note the keys, and put."""
+        events = choice.prepared.events
+        outcomes = {}
+        for sink in self._record_sinks:
+            lease.renew()
+            documents = {events.keys[index]: events.line(index) for index in choice.documents[sink.name]}
+            if documents:
+                outcomes[sink.name] = sink.deliver(documents, max(0.0, seconds_left() - self._request))
+        refused = core.with_payloads(settle(unit, choice, held, outcomes, report), unit)
+        rejections = [*choice.rejections, *refused]
+        keys = self._keys(unit, choice, rejections)
+        if not keys:
+            return
+        lease.write(lambda item: replace(item, redrive_keys=tuple(keys)))
+        puts = writer()
+        for planned in choice.objects:
+            first, last = events.ids[planned.members[0]], events.ids[planned.members[-1]]
+            make = partial(planned.sink.encode, events.lines(planned.members), lease.number)
+            metadata = self._metadata(len(planned.members), first=first, last=last)
+            puts.put(planned.sink.target.bucket, planned.key, make, metadata)
+        if rejections:
+            bucket, _, key = keys[-1].partition("/")
+            make = partial(self._quarantine.encode, rejections, unit, self._version(), lease.number)
+            puts.put(bucket, key, make, self._metadata(len(rejections)))
+        sizes = puts.join()
+        report.objects += keys
+        report.bytes += sum(sizes)
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def _empty(self, locations: Iterable[str], lease: HeldLease, writer: Writer, report: RedriveReport) -> None:
+        """Put empty objects, also where none stands: a late put then meets a newer epoch."""
+        number = lease.number
+        for location in locations:
+            bucket, _, key = location.partition("/")
+            writer.put(bucket, key, partial(empty_object, key, number), self._metadata(0))
+            report.emptied += 1
+        writer.join()
+
+    def _writer(self, lease: HeldLease, seconds_left: Callable[[], float]) -> Writer:
+        return Writer(self._store, self._executor, epoch=lease.number, seconds_left=seconds_left, longest=self._request)
+
+    def _keys(self, unit: KinesisRecords, choice: Choice, rejections: Sequence[Rejection]) -> list[str]:
+        """`bucket/key` of what is to be put; that of the quarantine is the last one."""
+        keys = [planned.location for planned in choice.objects]
+        if rejections:
+            key = self._quarantine.key(unit, choice.prepared.start, choice.name)
+            keys.append(f"{self._quarantine.target.bucket}/{key}")
+        return keys
+
+    def _peek(self, unit: KinesisRecords, origin: Origin) -> Progress:
+        item = peek(self._progress, progress_key(self._pipeline, unit.stream, unit.shard))
+        _check_mark(item, unit, origin)
+        return item
+
+    def _metadata(self, count: int, **positions: str) -> dict[str, str]:
+        found = {"aether-count": str(count), "aether-version": self._version()}
+        return {**found, **{f"aether-{name}": value for name, value in positions.items()}}
+
+    def _report(self, unit: KinesisRecords, origin: str, *, dry_run: bool) -> RedriveReport:
+        first, last = (unit.sequences[0], unit.sequences[-1]) if len(unit) else ("", "")
+        return RedriveReport(unit.shard, origin, len(unit), first, last, dry_run, version=self._version())
+
+
+def _numbers(lease: HeldLease) -> Iterator[int]:
+    """A number for each part; asking for the next one calls the part before done."""
+    yield lease.number
+    while True:
+        lease.commit()
+        yield lease.number
+
+
+def _excluded(before: Progress, unit: KinesisRecords, origin: Origin) -> set[str]:
+    """`bucket/key` of the objects that a redrive would empty before it looks."""
+    passes = origin == "dead_letter" and before.completed < sortable(unit.sequences[-1])
+    return {*before.redrive_keys, *(before.open if passes else ())}
+
+
+def _check_mark(item: Progress, unit: KinesisRecords, origin: Origin) -> None:
+    if item.completed >= sortable(unit.sequences[-1]):
+        return
+    if origin != "dead_letter":
+        raise BeyondTheMark(
+            f"{unit.shard}: the unit ends at {unit.sequences[-1]}, and the stream function has settled records up to "
+            f"{item.completed[3:] or 'none'} only: it delivers what is behind that itself"
+        )
+    if unit.arrivals[-1] + RECREATED_TOLERANCE < item.completed_arrival / 1000:
+        raise ConfigurationError(
+            f"{item.key}: record {unit.sequences[-1]} lies behind the shard's mark but arrived "
+            f"{item.completed_arrival / 1000 - unit.arrivals[-1]:.0f} s before it: it is of another stream of that name"
+        )
+
+
+def _give_up(lease: HeldLease) -> None:
+    """Give the lease back, if that can be done now; else it runs out."""
+    with suppress(Retryable, ConfigurationError):
+        lease.give_up()
