@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from getpass import getuser
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -71,6 +72,7 @@ def reset(
     from aetherstream.delivery.dynamodb import DynamoProgress
     from aetherstream.delivery.s3 import S3Store
     from aetherstream.recovery import progress_view
+    from aetherstream.recovery.lease import Leases
 
     if bool(shards) == every:
         raise UsageError("say which shards to set back: --shard ID (repeat it for several), or --all")
@@ -88,8 +90,9 @@ def reset(
         return
     store = S3Store(stack.client("s3"))
     writer = DynamoProgress(stack.client("dynamodb"), stack.output("ProgressTableName"))
+    leases = Leases(writer, owner=f"progress reset by {getuser()}", clock=time.time)
     for view in views:
-        done = progress_view.reset(view.item, store=store, progress=writer)
+        done = progress_view.reset(view.item, leases, store=store)
         click.echo(f"{view.shard}: set back, epoch {done.epoch}")
 
 
@@ -133,6 +136,12 @@ def _lines(view: ShardView, reader: Any, now: datetime) -> Iterator[str]:
         yield from (f"    s3://{location}" for location in sorted(item.open)[:5])
         if len(item.open) > 5:
             yield f"    … and {len(item.open) - 5} more"
+    if item.lease is not None:
+        until = datetime.fromtimestamp(item.lease.until / 1000, UTC)
+        held = "redrives it until" if until > now else "began a redrive and did not end it; its lease ended at"
+        yield f"  {item.lease.owner} {held} {_time(until)}"
+    if item.redrive_keys:
+        yield f"  {_count(len(item.redrive_keys), 'object')} of an unfinished redrive; the next one empties them"
     totals = item.counters
     if totals:
         yield (
@@ -169,6 +178,8 @@ def _facts(view: ShardView, reader: Any) -> dict[str, Any]:
         "epoch": item.epoch,
         "revision": item.revision,
         "open": sorted(item.open),
+        "lease": None if item.lease is None else {"owner": item.lease.owner, "until": item.lease.until / 1000},
+        "redrive_keys": list(item.redrive_keys),
         "attempt": {
             "start": attempt.start[3:] or None,
             "size": attempt.size,
@@ -189,6 +200,8 @@ def _consequences(view: ShardView) -> Iterator[str]:
     if item.open:
         yield f"  {_count(len(item.open), 'object')} of unfinished attempts are emptied (their records come again):"
         yield from (f"    s3://{location}" for location in sorted(item.open))
+    if item.redrive_keys:
+        yield f"  {_count(len(item.redrive_keys), 'object')} of an unfinished redrive are emptied: redrive it again"
     if not item.attempt.ended:
         yield "  an attempt is under way or was killed; one that is under way is superseded, and its batch comes again"
     passed = item.counters.get("passed", 0)

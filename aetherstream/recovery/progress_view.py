@@ -7,19 +7,21 @@ epochs: every attempt would be superseded, for ever.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aetherstream.delivery.dynamodb import from_item
-from aetherstream.delivery.progress import Attempt, Progress, ProgressStore
+from aetherstream.delivery.progress import Attempt, Progress
 from aetherstream.delivery.put import ObjectStore, put
-from aetherstream.errors import Retryable, UsageError
+from aetherstream.errors import ConfigurationError, Retryable, UsageError
 from aetherstream.objects import empty_object
+from aetherstream.recovery.lease import Leases
 
-_TRIES: Final = 10
 VERSION: Final = "reset"
 """Pipeline version in the metadata of the objects that a reset empties."""
 
@@ -101,38 +103,37 @@ class ProgressTable:
             raise UsageError(f"the progress table {self._table} can't be read: {error}") from error
 
 
-def reset(item: Progress, *, store: ObjectStore, progress: ProgressStore) -> Progress:
-    """Set a shard back: no mark, no attempt, a higher epoch; and empty what unfinished attempts noted.
+def reset(item: Progress, leases: Leases, *, store: ObjectStore) -> Progress:
+    """Set a shard back: no mark, no attempt, a higher epoch; and empty what unfinished attempts and redrives noted.
 
-    First the epoch is raised, which stops every attempt under way; then the noted keys are emptied under that epoch;
-    then, if nobody has claimed meanwhile, the mark is cleared. Interrupted anywhere and done again, it comes to the
-    same. The totals stay. Returns the item as it then stands. Raises Retryable where a claim came between: the stream
-    function is at work.
+    Under the shard's lease, whose taking raises the epoch and so stops every attempt under way. Then the noted keys are
+    emptied; then, if nobody has claimed meanwhile, the mark is cleared. Interrupted anywhere and done again, it comes
+    to the same. The totals stay. Returns the item as it then stands. Raises LeaseHeld where somebody redrives the
+    shard, Retryable where a claim came between: the stream function is at work.
     """
-    raised = _write(item, progress, lambda now: replace(now, epoch=now.epoch + 1))
-    for location in raised.open:
-        bucket, _, key = location.partition("/")
-        metadata = {"aether-count": "0", "aether-version": VERSION}
-        put(store, bucket, key, empty_object(key, raised.epoch), metadata, raised.epoch)
+    if not item.revision:
+        raise UsageError(f"{item.key}: there is no progress item, and nothing to reset")
+    lease = leases.take(item)
+    epoch = lease.number
+    try:
+        for location in [*lease.item.open, *lease.item.redrive_keys]:
+            bucket, _, key = location.partition("/")
+            metadata = {"aether-count": "0", "aether-version": VERSION}
+            put(store, bucket, key, empty_object(key, epoch), metadata, epoch)
+            lease.renew()
+        lease.write(partial(_cleared, epoch))
+        lease.finish()
+    except Exception:
+        with suppress(Retryable, ConfigurationError):
+            lease.give_up()
+        raise
+    return lease.item
 
-    def cleared(now: Progress) -> Progress:
-        if now.epoch != raised.epoch:
-            raise Retryable(
-                f"{item.key}: an attempt has claimed the shard during the reset, and its mark stays: reset it again, "
-                "best with the event source mapping disabled"
-            )
-        return replace(now, completed="", completed_arrival=0, open={}, attempt=Attempt())
 
-    return _write(raised, progress, cleared)
-
-
-def _write(item: Progress, progress: ProgressStore, change: Callable[[Progress], Progress]) -> Progress:
-    for _ in range(_TRIES):
-        changed = replace(change(item), revision=item.revision + 1)
-        stored = progress.write(changed)
-        if stored is None or stored == changed:  # equal: our own write, of which the answer was lost
-            return changed
-        if stored.revision == 0:
-            raise UsageError(f"{item.key}: there is no progress item any more, and nothing to reset")
-        item = stored
-    raise Retryable(f"progress of {item.key}: {_TRIES} writes in a row met another writer")
+def _cleared(epoch: int, item: Progress) -> Progress:
+    if item.epoch != epoch:
+        raise Retryable(
+            f"{item.key}: an attempt has claimed the shard during the reset, and its mark stays: reset it again, best "
+            "with the event source mapping disabled"
+        )
+    return replace(item, completed="", completed_arrival=0, open={}, attempt=Attempt())

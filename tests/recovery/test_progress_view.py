@@ -10,11 +10,12 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from aetherstream.delivery.dynamodb import to_item
-from aetherstream.delivery.progress import Attempt, Noted, Progress
+from aetherstream.delivery.progress import Attempt, Lease, Noted, Progress, ProgressStore
 from aetherstream.delivery.put import put
 from aetherstream.errors import Retryable, Superseded, UsageError
 from aetherstream.objects import lines_of
 from aetherstream.records import KinesisRecords
+from aetherstream.recovery.lease import LeaseHeld, Leases
 from aetherstream.recovery.progress_view import ProgressTable, ShardView, reset
 from aetherstream.testing.builders import SHARD, STREAM, kinesis_records
 from aetherstream.testing.stores import MemoryObjects, MemoryProgress
@@ -102,6 +103,13 @@ def test_the_last_attempt_is_told_in_words(attempt: Attempt, says: str) -> None:
     assert view(attempt=attempt).last_attempt == says
 
 
+NOW = 1_763_800_000.0
+
+
+def set_back(stored: Progress, progress: ProgressStore, objects: MemoryObjects) -> Progress:
+    return reset(stored, Leases(progress, owner="me", clock=lambda: NOW), store=objects)
+
+
 def stores(stored: Progress) -> tuple[MemoryObjects, MemoryProgress]:
     return MemoryObjects(), MemoryProgress({stored.key: stored})
 
@@ -109,8 +117,8 @@ def stores(stored: Progress) -> tuple[MemoryObjects, MemoryProgress]:
 def test_a_reset_clears_the_mark_and_keeps_totals_and_the_epoch_rising() -> None:
     stored = item(KEY, counters={"records": 7}, attempt=Attempt("003100", 2), others={"note": {"S": "kept"}})
     objects, progress = stores(stored)
-    done = reset(stored, store=objects, progress=progress)
-    assert done == replace(stored, revision=5, epoch=3, completed="", completed_arrival=0, attempt=Attempt())
+    done = set_back(stored, progress, objects)
+    assert done == replace(stored, revision=6, epoch=3, completed="", completed_arrival=0, attempt=Attempt())
     assert (progress.items, objects.objects) == ({KEY: done}, {})
 
 
@@ -120,7 +128,7 @@ def test_what_unfinished_attempts_noted_is_emptied_also_where_nothing_stands() -
     )
     objects, progress = stores(stored)
     put(objects, "data", "archive/a.ndjson.gz", b"left", {}, 2)
-    done = reset(stored, store=objects, progress=progress)
+    done = set_back(stored, progress, objects)
     assert done.open == {}
     assert {key: lines_of(key, o.body) for (_, key), o in objects.objects.items()} == {
         "archive/a.ndjson.gz": [],
@@ -132,8 +140,8 @@ def test_what_unfinished_attempts_noted_is_emptied_also_where_nothing_stands() -
 
 def test_a_reset_acts_on_the_item_that_stands_and_not_on_the_one_that_was_shown() -> None:
     objects, progress = stores(item(KEY, revision=9, epoch=6))
-    done = reset(item(KEY), store=objects, progress=progress)
-    assert (done.revision, done.epoch, done.completed) == (11, 7, "")
+    done = set_back(item(KEY), progress, objects)
+    assert (done.revision, done.epoch, done.completed) == (12, 7, "")
 
 
 def test_a_reset_that_was_interrupted_comes_to_the_same_when_it_is_done_again() -> None:
@@ -144,9 +152,9 @@ def test_a_reset_that_was_interrupted_comes_to_the_same_when_it_is_done_again() 
     stored = item(KEY, open={"data/a.ndjson.gz": Noted("003120", "v1")})
     progress = MemoryProgress({KEY: stored})
     with pytest.raises(Retryable, match="S3 is down"):
-        reset(stored, store=Broken(), progress=progress)
-    assert progress.items[KEY] == replace(stored, revision=4, epoch=3)
-    done = reset(progress.items[KEY], store=MemoryObjects(), progress=progress)
+        set_back(stored, progress, Broken())
+    assert progress.items[KEY] == replace(stored, revision=5, epoch=3)
+    done = set_back(progress.items[KEY], progress, MemoryObjects())
     assert (done.epoch, done.completed, done.open) == (4, "", {})
 
 
@@ -160,13 +168,28 @@ def test_a_reset_gives_way_to_an_attempt_that_claims_in_between() -> None:
             progress.items[KEY] = replace(now, revision=now.revision + 1, epoch=now.epoch + 1)
 
     with pytest.raises(Retryable, match="an attempt has claimed the shard during the reset, and its mark stays"):
-        reset(stored, store=Claimed(), progress=progress)
+        set_back(stored, progress, Claimed())
     assert progress.items[KEY].completed == stored.completed
 
 
-def test_an_item_that_is_gone_is_not_made_anew() -> None:
-    with pytest.raises(UsageError, match="there is no progress item any more"):
-        reset(item(KEY), store=MemoryObjects(), progress=MemoryProgress())
+def test_a_reset_waits_for_whoever_redrives_the_shard() -> None:
+    stored = item(KEY, lease=Lease("somebody", 2, round(NOW * 1000) + 1))
+    objects, progress = stores(stored)
+    with pytest.raises(LeaseHeld, match="somebody redrives this shard"):
+        set_back(stored, progress, objects)
+    assert progress.items[KEY] == stored
+
+
+def test_what_an_unfinished_redrive_noted_is_emptied() -> None:
+    stored = item(KEY, redrive_keys=("data/archive/r.ndjson.gz",))
+    objects, progress = stores(stored)
+    done = set_back(stored, progress, objects)
+    assert (done.redrive_keys, done.lease, list(objects.objects)) == ((), None, [("data", "archive/r.ndjson.gz")])
+
+
+def test_an_item_that_is_not_there_is_not_made() -> None:
+    with pytest.raises(UsageError, match="there is no progress item, and nothing to reset"):
+        set_back(Progress(KEY), MemoryProgress(), MemoryObjects())
 
 
 def batch(*numbers: int, arrival: float, first: int = 100) -> KinesisRecords:
@@ -179,7 +202,7 @@ def test_a_stream_made_anew_goes_on_after_a_reset() -> None:
     process(engine, batch(1, 2, arrival=1_763_712_000.0, first=500))
     anew = batch(3, 4, arrival=1_763_900_000.0)
     assert "made anew" in (process(engine, anew).error or "")
-    reset(bench.item, store=bench.objects, progress=bench.progress)
+    set_back(bench.item, bench.progress, bench.objects)
     assert counted(process(engine, anew)) == {"records_in": 2, "passed": 2}
     assert bench.ids == ["100:0", "110:0", "500:0", "510:0"]
 
@@ -191,7 +214,7 @@ def test_an_attempt_that_was_under_way_can_not_complete_after_a_reset() -> None:
         def put(self, *args: Any, **options: Any) -> None:
             super().put(*args, **options)
             if bench.progress.items[KEY].epoch == 1:
-                reset(bench.item, store=bench.objects, progress=bench.progress)
+                set_back(bench.item, bench.progress, bench.objects)
 
     bench.objects = During()
     report = process(bench.engine(), batch(1, arrival=1_763_712_000.0))
