@@ -35,7 +35,7 @@ WORKERS = 16
 
 # A request that hangs must end before Lambda ends the function: that would look like a record that kills it.
 # Three tries of at most 2 + 5 s and the pauses between them stay within the 25 s that the engine keeps for a put.
-_CLIENT = Config(
+CLIENT = Config(
     connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3}, max_pool_connections=WORKERS
 )
 
@@ -91,21 +91,11 @@ def start(settings: Settings | None = None) -> App:
     """
     settings = settings or from_environment()
     pipeline = load(settings.pipeline, settings.variables)
-    _agree_on_delivery(pipeline, settings)
+    agree_on_delivery(pipeline, settings)
     telemetry = Telemetry(pipeline.name, tracing=settings.tracing)
     session = boto3.Session()
-    s3 = session.client("s3", config=_CLIENT)
-
-    def fetch(uri: str) -> bytes:
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        try:
-            if not uri.startswith("s3://"):
-                return Path(uri).read_bytes()
-            return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        except (OSError, BotoCoreError, ClientError) as error:
-            raise ConfigurationError(f"the reference table {uri} can't be read: {error}") from error
-
-    tables = tables_of(pipeline, fetch)
+    s3 = session.client("s3", config=CLIENT)
+    tables = tables_of(pipeline, fetcher(s3))
     recorded = RecordedObjects() if settings.dry_run else None
     store: ObjectStore
     ledger: Ledger | Unledgered
@@ -113,7 +103,7 @@ def start(settings: Settings | None = None) -> App:
         store, ledger = recorded, Unledgered()
     else:
         for bucket in buckets_of(pipeline):
-            _require_bucket(s3, bucket)
+            require_bucket(s3, bucket)
         store, ledger = S3Store(s3), _ledger(pipeline, settings, session)
     engine = engine_of(
         pipeline,
@@ -138,13 +128,6 @@ def engine_of(
     timings: Callable[[], Timings] = Timings,
 ) -> Engine:
     """Compose the engine of a pipeline with the stores it is to use."""
-    base = _base_version(pipeline)
-
-    def version() -> str:
-        # Reference tables change between batches, and with them what the transforms make.
-        found = sorted(tables.versions.items())
-        return sha256(repr((base, found)).encode()).hexdigest()[:12] if found else base
-
     return Engine(
         pipeline.name,
         core_of(pipeline, tables, secrets),
@@ -152,9 +135,37 @@ def engine_of(
         ledger=ledger,
         quarantine=quarantine_of(pipeline),
         executor=executor,
-        version=version,
+        version=version_of(pipeline, tables),
         timings=timings,
     )
+
+
+def fetcher(s3: Any) -> Callable[[str], bytes]:
+    """What reads a reference table: a path inside the package, or `s3://bucket/key`."""
+
+    def fetch(uri: str) -> bytes:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        try:
+            if not uri.startswith("s3://"):
+                return Path(uri).read_bytes()
+            body: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except (OSError, BotoCoreError, ClientError) as error:
+            raise ConfigurationError(f"the reference table {uri} can't be read: {error}") from error
+        return body
+
+    return fetch
+
+
+def version_of(pipeline: Pipeline, tables: ReferenceTables) -> Callable[[], str]:
+    """What gives the pipeline version as the reference tables stand now."""
+    base = _base_version(pipeline)
+
+    def version() -> str:
+        # Reference tables change between batches, and with them what the transforms make.
+        found = sorted(tables.versions.items())
+        return sha256(repr((base, found)).encode()).hexdigest()[:12] if found else base
+
+    return version
 
 
 def _base_version(pipeline: Pipeline) -> str:
@@ -162,7 +173,8 @@ def _base_version(pipeline: Pipeline) -> str:
     return sha256(build.version(build.about()).encode() + msgspec.json.encode(pipeline.file)).hexdigest()[:12]
 
 
-def _agree_on_delivery(pipeline: Pipeline, settings: Settings) -> None:
+def agree_on_delivery(pipeline: Pipeline, settings: Settings) -> None:
+    """Raise ConfigurationError where the template and the pipeline file promise different things."""
     wanted = settings.variables.get("AETHERSTREAM_DELIVERY", pipeline.file.delivery)
     if wanted != pipeline.file.delivery:
         raise ConfigurationError(
@@ -174,16 +186,22 @@ def _agree_on_delivery(pipeline: Pipeline, settings: Settings) -> None:
 def _ledger(pipeline: Pipeline, settings: Settings, session: boto3.Session) -> Ledger | Unledgered:
     if pipeline.file.delivery == "at_least_once":
         return Unledgered()
+    client = session.client("dynamodb", config=CLIENT)
+    return Ledger(DynamoProgress(client, progress_table(settings)), process=uuid.uuid4().hex)
+
+
+def progress_table(settings: Settings) -> str:
+    """Name of the table. Raises ConfigurationError where it is not set."""
     if settings.progress_table is None:
         raise ConfigurationError(
             "the environment variable AETHERSTREAM_PROGRESS_TABLE is not set: `delivery: exactly_once` needs the "
             "DynamoDB table of progress items (the template makes one)"
         )
-    client = session.client("dynamodb", config=_CLIENT)
-    return Ledger(DynamoProgress(client, settings.progress_table), process=uuid.uuid4().hex)
+    return settings.progress_table
 
 
-def _require_bucket(s3: Any, bucket: str) -> None:
+def require_bucket(s3: Any, bucket: str) -> None:
+    """Raise ConfigurationError where the bucket is not there for this function."""
     try:
         s3.head_bucket(Bucket=bucket)
     except ClientError as error:

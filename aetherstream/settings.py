@@ -24,6 +24,10 @@ class Settings:
     """Whether each step of a batch is an X-Ray subsegment."""
     variables: Mapping[str, str]
     """The whole environment, for `${VAR}` in the pipeline file."""
+    stream: str | None = None
+    """ARN of the stream; only the recovery function has it."""
+    dead_letters: str | None = None
+    """Bucket of the dead letters; only the recovery function has it."""
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -40,6 +44,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         dry_run=_is_on(environ.get("AETHERSTREAM_DRY_RUN")),
         tracing=_is_on(environ.get("AETHERSTREAM_TRACING")),
         variables=environ,
+        stream=environ.get("AETHERSTREAM_STREAM") or None,
+        dead_letters=environ.get("AETHERSTREAM_DEAD_LETTERS") or None,
     )
 
 

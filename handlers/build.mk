@@ -1,4 +1,4 @@
-# Builds the stream function for `sam build`, without Docker. Included by handlers/targets/<target>/Makefile; the template's
+# Builds the functions' package for `sam build`, without Docker. Included by handlers/targets/<target>/Makefile; the template's
 # parameters choose the target, and scripts/build_function.py does the work.
 here := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
 root := $(abspath $(here)..)
@@ -7,6 +7,6 @@ target := $(notdir $(patsubst %/,%,$(dir $(abspath $(firstword $(MAKEFILE_LIST))
 # Any Python from 3.11 on that has pip; it need not be the function's version.
 PYTHON ?= $(firstword $(wildcard $(root)/.venv/bin/python) python3)
 
-.PHONY: build-StreamFunction
-build-StreamFunction:
+.PHONY: build-StreamFunction build-RecoveryFunction
+build-StreamFunction build-RecoveryFunction:
 	@"$(PYTHON)" "$(root)/scripts/build_function.py" "$(target)" "$(ARTIFACTS_DIR)"

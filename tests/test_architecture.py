@@ -22,6 +22,7 @@ LAYERS: list[set[str]] = [
     {"compose"},
     {"recovery"},
     {"app"},
+    {"recovery_app"},
     {"producer"},
     {"cli", "commands", "local", "demo"},
 ]

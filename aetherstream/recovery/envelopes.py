@@ -1,26 +1,24 @@
 """Quarantined records: read from their objects one object at a time, checked, and made into units for a redrive. Pure.
 
 An envelope has the bytes of one user record cut out of its Kinesis record, or of a whole Kinesis record. Either way the
-events made from it have to get the position that they would have had: `UserRecords` carries it, and
-`PositionedDecoder` keeps it.
+events made from it have to get the positions that they would have had, so a unit carries them.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from aetherstream.core import Decode
 from aetherstream.errors import Rejected
 from aetherstream.objects import lines_of
 from aetherstream.quarantine import fingerprint
-from aetherstream.records import Events, KinesisRecords, Rejection, sortable
+from aetherstream.records import KinesisRecords, Rejection, sortable
 
 _TEXTS = ("id", "fingerprint", "stage", "where", "reason", "message", "pipeline", "version", "stream", "shard")
 _MORE = ("sequence", "partition_key", "arrival", "data")
@@ -122,27 +120,31 @@ def parse(place: str, line: bytes, pipeline: str) -> Envelope:
 # -- Units for a redrive ----------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class UserRecords(KinesisRecords):
-    """Records of a shard, one row a user record, so that one sequence number may stand in several rows."""
+@dataclass(frozen=True, slots=True)
+class EnvelopeUnit:
+    """Quarantined records of one shard, a row each, so that one sequence number may stand in several rows."""
 
-    subs: list[int | None] = field(default_factory=list)
+    records: KinesisRecords
+    subs: list[int | None]
     """Flat index of each inside its Kinesis record; None: the row is a whole Kinesis record and has its own."""
 
-    def part(self, start: int, end: int) -> UserRecords:
+    def __len__(self) -> int:
+        return len(self.subs)
+
+    def part(self, start: int, end: int) -> EnvelopeUnit:
         """Return the rows `[start:end]`."""
-        return UserRecords(
-            self.stream,
-            self.shard,
-            self.sequences[start:end],
-            self.arrivals[start:end],
-            self.keys[start:end],
-            self.data[start:end],
-            self.subs[start:end],
-        )
+        return EnvelopeUnit(self.records.part(start, end), self.subs[start:end])
+
+    def ids(self) -> list[str]:
+        """The envelope id of each row."""
+        shard = self.records.shard
+        return [
+            f"{shard}:{sequence}" + ("" if sub is None else f":{sub}")
+            for sequence, sub in zip(self.records.sequences, self.subs, strict=True)
+        ]
 
 
-def units_of(envelopes: Iterable[Envelope], patched: Mapping[str, bytes] | None = None) -> list[UserRecords]:
+def units_of(envelopes: Iterable[Envelope], patched: Mapping[str, bytes] | None = None) -> list[EnvelopeUnit]:
     """Make a unit for each stream and shard, in the order of the stream, each user record once.
 
     `patched`: bytes to be taken instead of the record's own, by envelope id.
@@ -153,77 +155,20 @@ def units_of(envelopes: Iterable[Envelope], patched: Mapping[str, bytes] | None 
         chosen.setdefault((envelope.stream, envelope.shard), {}).setdefault(envelope.id, envelope)
     units = []
     for (stream, shard), by_id in sorted(chosen.items()):
-        unit = UserRecords(stream, shard, [], [], [], [])
+        unit = EnvelopeUnit(KinesisRecords(stream, shard, [], [], [], []), [])
         order = sorted(by_id.values(), key=lambda e: (sortable(e.sequence), -1 if e.sub is None else e.sub))
         whole = {envelope.sequence for envelope in order if envelope.sub is None}
         for envelope in order:
             if envelope.sub is not None and envelope.sequence in whole:
                 continue  # it comes with its whole Kinesis record
             new = (patched or {}).get(envelope.id)
-            unit.sequences.append(envelope.sequence)
-            unit.arrivals.append(datetime.fromisoformat(envelope.arrival).timestamp())
-            unit.keys.append(envelope.partition_key)
-            unit.data.append(envelope.data if new is None else base64.b64encode(new).decode())
+            unit.records.sequences.append(envelope.sequence)
+            unit.records.arrivals.append(datetime.fromisoformat(envelope.arrival).timestamp())
+            unit.records.keys.append(envelope.partition_key)
+            unit.records.data.append(envelope.data if new is None else base64.b64encode(new).decode())
             unit.subs.append(envelope.sub)
         units.append(unit)
     return units
-
-
-class PositionedDecoder:
-    """`Decode` that gives user records the positions that `UserRecords` carries; other batches pass through."""
-
-    def __init__(self, decoder: Decode) -> None:
-        self._decoder = decoder
-
-    def decode(self, records: KinesisRecords, start: int, end: int, rejections: list[Rejection], /) -> Events:
-        """See `aetherstream.core.Decode`. A row that holds several user records now (by a patch) is rejected."""
-        if not isinstance(records, UserRecords):
-            return self._decoder.decode(records, start, end, rejections)
-        refused: list[Rejection] = []
-        events = self._decoder.decode(records, start, end, refused)
-        several = _several(records.subs, events, refused)
-        if several:
-            events.keep([record not in several for record in events.records])
-            refused = [rejection for rejection in refused if rejection.record not in several]
-            refused += [_too_many(record) for record in sorted(several)]
-        events.subs = [
-            sub if (given := records.subs[record]) is None else given
-            for record, sub in zip(events.records, events.subs, strict=True)
-        ]
-        rejections += [_placed(rejection, records) for rejection in refused]
-        return events
-
-    def payloads(self, records: KinesisRecords, index: int, /) -> list[bytes] | None:
-        """See `aetherstream.core.Decode`; a row that is one user record has its bytes alone."""
-        if not isinstance(records, UserRecords) or (sub := records.subs[index]) is None:
-            return self._decoder.payloads(records, index)
-        if sub == 0:
-            return None
-        try:
-            data = base64.b64decode(records.data[index], validate=True)
-        except (ValueError, binascii.Error):
-            return None
-        return [b""] * sub + [data]
-
-
-def _several(subs: Sequence[int | None], events: Events, refused: Sequence[Rejection]) -> set[int]:
-    seen: set[int] = set()
-    several: set[int] = set()
-    for record in [*events.records, *(rejection.record for rejection in refused)]:
-        if subs[record] is not None and record in seen:
-            several.add(record)
-        seen.add(record)
-    return several
-
-
-def _too_many(record: int) -> Rejection:
-    why = "several records where one was"
-    return Rejection(record, 0, "decode", "decode", why, f"the bytes hold {why}: a patch may not add records")
-
-
-def _placed(rejection: Rejection, records: UserRecords) -> Rejection:
-    sub = records.subs[rejection.record]
-    return rejection if sub is None else replace(rejection, sub=sub)
 
 
 # -- Groups -----------------------------------------------------------------------------------------------------------
