@@ -212,7 +212,7 @@ def test_every_parameter_stands_in_a_group_of_the_console(template: Template) ->
 
 def test_roles_name_their_resources(template: Template) -> None:
     unnamed = [each["Action"] for each in statements(template) if each["Resource"] == "*"]
-    assert unnamed == [["xray:PutTelemetryRecords", "xray:PutTraceSegments"]]
+    assert unnamed == [["xray:PutTelemetryRecords", "xray:PutTraceSegments"]] * 2
 
 
 def test_roles_list_their_actions(template: Template) -> None:
@@ -233,6 +233,9 @@ def test_roles_list_their_actions(template: Template) -> None:
         "s3:GetObject",
         "s3:ListBucket",
         "s3:PutObject",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ReceiveMessage",
         "xray:PutTelemetryRecords",
         "xray:PutTraceSegments",
     ]  # fmt: skip
@@ -300,6 +303,55 @@ def test_the_log_expires_and_the_function_writes_to_it(template: Template) -> No
     assert properties(template, "StreamFunction")["LoggingConfig"] == {"LogGroup": {"Ref": "StreamLogGroup"}}
 
 
+def test_the_recovery_function_is_built_and_set_up_as_the_stream_function_is(template: Template) -> None:
+    stream, recovery = properties(template, "StreamFunction"), properties(template, "RecoveryFunction")
+    same = ("CodeUri", "Runtime", "Architectures", "MemorySize", "Tracing")
+    assert [recovery[name] for name in same] == [stream[name] for name in same]
+    metadata = [template["Resources"][name]["Metadata"] for name in ("StreamFunction", "RecoveryFunction")]
+    assert metadata[0] == metadata[1]
+    # The version of the pipeline, and with it what is made of a record, follows from the variables.
+    variables = recovery["Environment"]["Variables"]
+    own = {
+        "AETHERSTREAM_STREAM": {"Fn::GetAtt": ["Stream", "Arn"]},
+        "AETHERSTREAM_DEAD_LETTERS": {"Ref": "DeadLetterBucket"},
+    }
+    assert variables == stream["Environment"]["Variables"] | own
+
+
+def test_the_recovery_function_may_change_nothing_but_data_and_progress(template: Template) -> None:
+    [policy, *_] = properties(template, "RecoveryFunctionRole")["Policies"]
+    granted = {each["Sid"]: (each["Action"], each["Resource"]) for each in policy["PolicyDocument"]["Statement"]}
+    assert granted == {
+        "ReadAndWriteObjects": (["s3:GetObject", "s3:PutObject"], {"Fn::Sub": "${DataBucket.Arn}/*"}),
+        "FindObjects": ("s3:ListBucket", {"Fn::GetAtt": ["DataBucket", "Arn"]}),
+        "ReadDeadLetters": ("s3:GetObject", {"Fn::Sub": "${DeadLetterBucket.Arn}/aws/lambda/*"}),
+        "LearnWhichDeadLettersAreGone": ("s3:ListBucket", {"Fn::GetAtt": ["DeadLetterBucket", "Arn"]}),
+        "HoldLeases": ("dynamodb:PutItem", {"Fn::GetAtt": ["ProgressTable", "Arn"]}),
+        "ReadTheStreamAgain": (
+            ["kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"],
+            {"Fn::GetAtt": ["Stream", "Arn"]},
+        ),
+        "WriteTheLog": (
+            ["logs:CreateLogStream", "logs:PutLogEvents"],
+            {"Fn::GetAtt": ["RecoveryLogGroup", "Arn"]},
+        ),
+    }
+
+
+def test_dead_letters_are_redriven_by_themselves_only_when_that_is_switched_on(template: Template) -> None:
+    assert template["Parameters"]["RedriveEnabled"]["Default"] == "false"
+    assert template["Conditions"]["Redriving"] == {"Fn::Equals": [{"Ref": "RedriveEnabled"}, "true"]}
+    mapping = template["Resources"]["RedriveMapping"]
+    assert mapping["Condition"] == "Redriving"
+    assert mapping["Properties"]["EventSourceArn"] == {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}
+    assert mapping["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_the_queue_hides_a_message_six_times_as_long_as_the_function_may_run(template: Template) -> None:
+    seconds = properties(template, "RecoveryFunction")["Timeout"]
+    assert properties(template, "DeadLetterQueue")["VisibilityTimeout"] == 6 * seconds
+
+
 def test_the_outputs_have_their_agreed_names(template: Template) -> None:
     assert list(template["Outputs"]) == [
         "StreamName",
@@ -310,6 +362,7 @@ def test_the_outputs_have_their_agreed_names(template: Template) -> None:
         "ProgressTableName",
         "FunctionName",
         "FunctionAliasArn",
+        "RecoveryFunctionName",
         "MappingId",
         "LogGroupName",
     ]
