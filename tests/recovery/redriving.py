@@ -23,6 +23,10 @@ class Killed(BaseException):
     """The process ends here."""
 
 
+class LandsLate(BaseException):
+    """The process ends here, and the request that it was sending is carried out later."""
+
+
 @dataclass
 class Effects:
     """Counts the requests to the stores; `at` decides what goes wrong at the n-th."""
@@ -30,11 +34,16 @@ class Effects:
     count: int = 0
     before: Callable[[int], None] = lambda number: None
     after: Callable[[int], None] = lambda number: None
+    late: list[Callable[[], object]] = field(default_factory=list)
 
     def run(self, act: Callable[[], T]) -> T:
         number = self.count
         self.count += 1
-        self.before(number)
+        try:
+            self.before(number)
+        except LandsLate:
+            self.late.append(act)
+            raise Killed from None
         done = act()
         self.after(number)
         return done
@@ -48,6 +57,16 @@ def kill(at: int) -> Callable[[int], None]:
             raise Killed
 
     return killed
+
+
+def once(at: int, do: Callable[[], object]) -> Callable[[int], None]:
+    """Do something else at the n-th effect."""
+
+    def done(number: int) -> None:
+        if number == at:
+            do()
+
+    return done
 
 
 @dataclass
