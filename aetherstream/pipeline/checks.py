@@ -18,7 +18,7 @@ _LEVELS = {"gzip": range(4), "zstd": range(1, 23)}
 
 
 def check_meaning(file: PipelineFile, document: Document) -> None:
-    """Note what is wrong with a file whose types are right."""
+    """Note what is wrong with a file whose types are right, or with what is sound of one."""
     _times(file.event_time, document)
     _unique(list(() if isinstance(file.identity, UnsetType) else file.identity), ("identity",), document)
     for name in file.sinks.keys() & RESERVED_SINK_NAMES:
@@ -26,7 +26,7 @@ def check_meaning(file: PipelineFile, document: Document) -> None:
     for name, sink in file.sinks.items():
         if not isinstance(sink.s3, UnsetType):
             _s3(sink.s3, ("sinks", name, "s3"), document)
-        else:
+        elif not document.lost(("sinks", name)):
             document.add(("sinks", name), f"needs exactly one of: {', '.join(sink.__struct_fields__)}", on_key=True)
     _prefixes(file, document)
     _parsed(lambda: file.source.max_expanded_bytes, ("source", "max_expanded"), document)
@@ -79,8 +79,8 @@ def _times(times: EventTime | UnsetType, document: Document) -> None:
 
 
 def _s3(sink: S3Sink, path: Path, document: Document) -> None:
-    if not isinstance(sink.level, UnsetType) and sink.level not in _LEVELS[sink.compression]:
-        levels = _LEVELS[sink.compression]
+    levels = _LEVELS[sink.compression]
+    if isinstance(sink.level, int) and sink.level not in levels and not document.lost((*path, "compression")):
         document.add(
             (*path, "level"), f"{sink.compression} has the levels {levels[0]} to {levels[-1]}, not {sink.level}"
         )
@@ -94,9 +94,11 @@ def _s3(sink: S3Sink, path: Path, document: Document) -> None:
         _partition(part, here, document)
         if part.name in names:
             document.add(here, f"a second partition is called {part.name!r}; give it another name with `as:`")
-        names.append(part.name)
+        if not document.lost(here):
+            names.append(part.name)
     units = [part.time for part in sink.partition if part.time]
-    if "hour" in units and "day" not in units:
+    unclear = any(part.time is part.field is part.expr is UNSET for part in sink.partition)
+    if "hour" in units and "day" not in units and not unclear:
         document.add((*path, "partition"), "`time: hour` is only the hour of the day; put `- {time: day}` before it")
 
 
@@ -118,6 +120,9 @@ def _prefixes(file: PipelineFile, document: Document) -> None:
     if not isinstance(file.quarantine, UnsetType):
         s3 = file.quarantine.s3
         places.append((("quarantine", "s3"), s3.bucket, s3.prefix or f"{file.pipeline}/quarantine"))
+    places = [
+        place for place in places if not any(document.lost((*place[0], option)) for option in ("bucket", "prefix"))
+    ]
     for index, (path, bucket, prefix) in enumerate(places):
         for other_path, other_bucket, other in places[:index]:
             if bucket == other_bucket and (

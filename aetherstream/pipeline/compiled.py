@@ -85,7 +85,7 @@ def check(path: Path, env: Mapping[str, str]) -> Pipeline:
     try:
         secrets = {**stand_in_secrets(file.transforms), **env}
         tables = _tables(pipeline, document)
-        compile_steps(file.transforms, tables=tables, sinks=list(pipeline.sinks), secrets=secrets)
+        compile_steps(file.transforms, tables=tables, sinks=_sink_names(pipeline, document), secrets=secrets)
     except StepMistakes as error:
         _note(error, document)
     for place, text in _partition_expressions(pipeline):
@@ -107,9 +107,26 @@ def _note(error: StepMistakes, document: Document) -> None:
         document.add(("transforms", *mistake.path), mistake.message)
 
 
+def _sink_names(pipeline: Pipeline, document: Document) -> list[str]:
+    """The names that a route may send to, those of sinks that are wrong too; any name where there's no telling."""
+    if document.pruned is None:
+        return list(pipeline.sinks)
+    names = document.pruned.names("sinks")
+    return names if names is not None else list(_routed(pipeline.file.transforms))
+
+
+def _routed(steps: Sequence[Step]) -> Iterator[str]:
+    for step in steps:
+        if not isinstance(step.route, UnsetType):
+            yield from step.route.otherwise
+            for case in step.route.cases:
+                yield from case.to
+
+
 def _tables(pipeline: Pipeline, document: Document) -> dict[str, Table]:
     columns = table_columns(pipeline.file.transforms)
-    tables = {}
+    names = document.pruned.names("tables") if document.pruned else ()
+    tables = {name: Table({}, columns.get(name, ()), "") for name in (columns if names is None else names)}
     for name, declared in pipeline.file.tables.items():
         uri = pipeline.table_uri(name)
         try:
@@ -119,7 +136,8 @@ def _tables(pipeline: Pipeline, document: Document) -> dict[str, Table]:
         except OSError as error:
             document.add(("tables", name, "file"), f"{uri} can't be read: {error.strerror}")
         except ConfigurationError as error:
-            document.add(("tables", name), str(error))
+            if not document.lost(("tables", name, "key")):
+                document.add(("tables", name), str(error), on_key=True)
         # Not here, or broken and said so: the steps that read it are checked as if it had what they take.
         tables[name] = Table({}, columns.get(name, ()), "")
     return tables

@@ -50,6 +50,10 @@ def schema_mistakes(value: Any, model: type[msgspec.Struct]) -> list[Mistake]:
 
 
 def _in_words(error: Any, schema: dict[str, Any]) -> Iterator[Mistake]:
+    if inner := _meant(error):
+        for one in inner:
+            yield from _in_words(one, schema)
+        return
     path: Path = tuple(error.instance_path)
     rule: Any = schema
     for part in error.schema_path[:-1]:
@@ -80,13 +84,28 @@ def _in_words(error: Any, schema: dict[str, Any]) -> Iterator[Mistake]:
         yield Mistake(path, _expected(error, rule, schema))
 
 
+def _meant(error: Any) -> list[Any]:
+    """Return what is wrong inside a mapping or list where one of several forms is one; older validators don't tell."""
+    if not isinstance(error.instance, dict | list):
+        return []
+    forms = [list(form) for form in getattr(error.kind, "context", ())]
+    fitting = [
+        form
+        for form in forms
+        if not any(one.instance_path == error.instance_path and one.schema_path[-1] == "type" for one in form)
+    ]
+    return fitting[0] if len(fitting) == 1 else []
+
+
 def _keyword(error: Any) -> str:
     """The rule that is broken, as `kind.name` says it, which jsonschema-rs 0.39 does not have."""
     return "propertyNames" if hasattr(error.kind, "error") else str(error.schema_path[-1])
 
 
 def _one_of(path: Path, value: Any, choices: list[str]) -> Iterator[Mistake]:
-    keys = list(value) if isinstance(value, dict) else []
+    if not isinstance(value, dict):
+        return
+    keys = list(value)
     given = [key for key in keys if key in choices]
     if len(given) > 1:
         yield Mistake(

@@ -9,12 +9,15 @@ there (`level: ${LEVEL}` may give a number), a quoted one stays text.
 import re
 from collections.abc import Mapping
 from pathlib import Path as FilePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from aetherstream.errors import ConfigurationError
 from aetherstream.pipeline.mistakes import Located, Mistake, Path, PipelineMistakes, dotted
+
+if TYPE_CHECKING:
+    from aetherstream.pipeline.prune import Pruned
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
@@ -52,6 +55,8 @@ class Document:
         """Read `text`; `file` names it in messages; `env` None leaves `${...}` as it is."""
         self.file = file
         self.mistakes: list[Mistake] = []
+        self.pruned: Pruned | None = None
+        """Set where the form has mistakes: paths that come in are those of its file."""
         self._env = env
         self._open: set[int] = set()
         self._root: Any = None
@@ -65,8 +70,19 @@ class Document:
             self.value = self._build(self._root, ())
 
     def add(self, path: Path, message: str, *, on_key: bool = False) -> None:
-        """Note a mistake."""
+        """Note a mistake, unless it may only follow from another: its value, or a part of it, was taken out.
+
+        With `on_key`, it is one of the name and holds whatever stands below.
+        """
+        if self.pruned:
+            path = self.pruned.original(path)
+            if path and self.pruned.lost(path, below=not on_key):
+                return
         self.mistakes.append(Mistake(path, message, on_key))
+
+    def lost(self, path: Path) -> bool:
+        """Whether a value is not what its writer meant, or lacks a part, because of a mistake noted already."""
+        return self.pruned is not None and self.pruned.lost(self.pruned.original(path))
 
     def raise_mistakes(self) -> None:
         """Raise `PipelineMistakes` if there are any."""

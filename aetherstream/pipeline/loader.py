@@ -62,11 +62,14 @@ def load(path: Path, env: Mapping[str, str]) -> Pipeline:
 
 
 def resolve(document: Document, path: Path, env: Mapping[str, str]) -> Pipeline:
-    """Make a `Pipeline` of a document that was read, and note in the document what its parts don't agree on.
+    """Make a `Pipeline` of a document that was read, and note in the document what is wrong with it.
 
-    Raises `PipelineMistakes` where the document has not the form of a pipeline.
+    Where mistakes are noted, the `Pipeline` is what is left without them: for finding more of them, not to be run.
+    Raises `PipelineMistakes` where nothing is left.
     """
     file = convert(document, PipelineFile)
+    if document.mistakes:
+        file = _sound(document)
     if file is None:
         document.raise_mistakes()
         raise ConfigurationError(f"{path}: is no pipeline")
@@ -74,6 +77,16 @@ def resolve(document: Document, path: Path, env: Mapping[str, str]) -> Pipeline:
     schema = _schema(file, path.parent, document)
     quarantine = _quarantine(file, env, document)
     return Pipeline(file=file, path=path, schema=schema, sinks=_sinks(file), quarantine=quarantine)
+
+
+def _sound(document: Document) -> PipelineFile | None:
+    # Imported here: a file without mistakes, which is what a cold start reads, has no use for it.
+    from aetherstream.pipeline.prune import Pruned
+
+    if not isinstance(document.value, dict):
+        return None
+    document.pruned = Pruned(document.value, document.mistakes)
+    return document.pruned.file()
 
 
 def _sinks(file: PipelineFile) -> dict[str, Sink]:
@@ -90,7 +103,7 @@ def _quarantine(file: PipelineFile, env: Mapping[str, str], document: Document) 
     if not isinstance(file.quarantine, UnsetType):
         return structs.replace(file.quarantine.s3, prefix=file.quarantine.s3.prefix or prefix)
     bucket = env.get(BUCKET_VARIABLE, "")
-    if not bucket:
+    if not bucket and not document.lost(("quarantine",)):
         document.add(
             (),
             f"has no quarantine, and the environment no {BUCKET_VARIABLE} for its default; give quarantine.s3.bucket",
