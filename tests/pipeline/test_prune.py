@@ -236,8 +236,8 @@ transforms:
 {SINKS}"""
     assert said(tmp_path, text) == [
         "3:20 transforms[0].python.call: the environment has no NOPE; set it, or give a default: ${NOPE:-...}",
-        "4:22 transforms[1].lookup.table: there is no table 'a'",
-        "4:45 transforms[1].lookup.take[1]: expected text, got the number 1; put quotes around it to make it text",
+        "4:21 transforms[1].lookup.table: there is no table 'a'",
+        "4:44 transforms[1].lookup.take[1]: expected text, got the number 1; put quotes around it to make it text",
     ]
 
 
