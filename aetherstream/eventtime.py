@@ -53,13 +53,13 @@ class EventTime:
         _check_calendar(self._field, times, refused)
         self._judge(times, events, arrivals, refused)
         events.times = times
-        for index, error in refused.items():
-            rejections.append(
-                Rejection(
-                    events.records[index], events.subs[index], "event_time", "event_time", error.reason, error.message
-                )
-            )
-        events.remove({(events.records[i], events.subs[i]) for i in refused})
+        # Once for a record, whichever of its events is at fault: it is rejected whole.
+        first: dict[tuple[int, int], Rejected] = {}
+        for index, error in sorted(refused.items()):
+            first.setdefault((events.records[index], events.subs[index]), error)
+        for (record, sub), error in first.items():
+            rejections.append(Rejection(record, sub, "event_time", "event_time", error.reason, error.message))
+        events.remove(first.keys())
 
     def _read(self, values: list[Event], refused: dict[int, Rejected]) -> list[float]:
         field = self._field or ""

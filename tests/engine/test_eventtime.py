@@ -112,3 +112,10 @@ def test_a_record_of_which_one_event_has_no_time_is_rejected_whole() -> None:
     rejections: list[Rejection] = []
     EventTime("at", "epoch_s").apply(events, [START, START], rejections)
     assert (events.values, events.times, [(r.record, r.sub) for r in rejections]) == ([{"at": 300}], [300], [(0, 0)])
+
+
+def test_a_record_of_which_several_events_have_no_time_is_rejected_once() -> None:
+    events = Events(values=[{}, {"at": 7}], records=[0, 0], subs=[0, 0], nths=[0, 1])
+    rejections: list[Rejection] = []
+    EventTime("at").apply(events, [START], rejections)
+    assert [(each.record, each.sub, each.reason) for each in rejections] == [(0, 0, "event time is missing")]
