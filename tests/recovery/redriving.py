@@ -109,9 +109,11 @@ class Recovery(Bench):
         version: str = "v1",
         watched: Watched | None = None,
         core: Core | None = None,
+        clock: Callable[[], float] | None = None,
+        kind: type[Redriver] = Redriver,
         **changes: Any,
     ) -> Redriver:
-        return Redriver(
+        return kind(
             "flights",
             core or Core(self.decoder, sinks=self.sinks, transform=self.transform, **self.core),
             quarantine=Quarantine(bucket="data", prefix="quarantine", pipeline="flights"),
@@ -120,7 +122,7 @@ class Recovery(Bench):
             archive=watched or self.objects,
             progress=watched or self.progress,
             executor=InlineExecutor(),
-            clock=lambda: self.now,
+            clock=clock or (lambda: self.now),
             owner=owner,
             version=lambda: version,
             **changes,

@@ -60,7 +60,7 @@ def half_written(bench: Recovery, *, after: int = 5) -> None:
     """An attempt on the letter that is killed in the middle of its puts."""
     engine = bench.engine
     watched = bench.watched(Effects(before=kill(after)))
-    bench.objects, bench.progress, stores = watched, watched, (bench.objects, bench.progress)  # type: ignore[assignment]
+    bench.objects, bench.progress, stores = watched, watched, (bench.objects, bench.progress)
     try:
         with pytest.raises(Killed):
             process(engine(), letter())
