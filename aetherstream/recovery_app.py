@@ -22,6 +22,7 @@ from aetherstream.app import (
     version_of,
 )
 from aetherstream.compose import buckets_of, core_of, quarantine_of, tables_of
+from aetherstream.core import Core
 from aetherstream.decode import Decoder
 from aetherstream.delivery.dynamodb import DynamoProgress
 from aetherstream.delivery.progress import ProgressStore
@@ -32,6 +33,7 @@ from aetherstream.pipeline import Pipeline, load
 from aetherstream.recovery.audit import Audit
 from aetherstream.recovery.marks import Marks
 from aetherstream.recovery.redrive import Redriver
+from aetherstream.recovery.replay import Replayer
 from aetherstream.recovery.reread import reread
 from aetherstream.recovery.service import About, Reread, Service
 from aetherstream.recovery.stream import StreamReader
@@ -125,9 +127,10 @@ def service_of(
             prefix=quarantine.target.prefix,
             dead_letters=settings.dead_letters,
             exactly_once=pipeline.file.delivery == "exactly_once",
+            sinks={sink.name: f"{sink.target.bucket}/{sink.target.prefix}" for sink in core.sinks},
         )
 
-    def redriver(owner: str) -> Redriver:
+    def redriver(owner: str, core: Core = core) -> Redriver:
         return Redriver(
             pipeline.name,
             core,
@@ -144,6 +147,7 @@ def service_of(
     return Service(
         about,
         redriver=redriver,
+        replayer=Replayer(pipeline, core, redriver=redriver, progress=progress),
         decoder=Decoder(max_expanded=pipeline.file.source.max_expanded_bytes),
         reader=reader,
         progress=progress,

@@ -7,6 +7,7 @@ stream function has not settled yet are left to it.
 from __future__ import annotations
 
 import base64
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
@@ -70,6 +71,7 @@ class Replayer:
         into: Sequence[str] = (),
         owner: str,
         dry_run: bool = False,
+        seconds_left: Callable[[], float] = lambda: math.inf,
     ) -> Replayed:
         """Deliver what the chosen sinks (by default all) lack of a unit.
 
@@ -79,6 +81,7 @@ class Replayer:
             into: names of sinks.
             owner: who replays, for people.
             dry_run: only say what would be done.
+            seconds_left: the time that is left.
 
         Raises UsageError for a sink that the pipeline does not have, or that events of the archive can't be placed in;
         and what `Redriver.redrive` raises.
@@ -97,12 +100,9 @@ class Replayer:
         item = peek(self._progress, progress_key(self._pipeline.name, unit.stream, unit.shard))
         settled = unit.part(0, bisect_right(Sortable(unit.sequences), item.completed))
         refused = _refused(core, settled) if source == "archive" else {}
-        report = self._redriver(owner, core).redrive(
-            settled,
-            origin="replay",
-            select=(lambda record: record not in refused) if refused else None,
-            dry_run=dry_run,
-        )
+        select = (lambda record: record not in refused) if refused else None
+        redriver = self._redriver(owner, core)
+        report = redriver.redrive(settled, origin="replay", select=select, dry_run=dry_run, seconds_left=seconds_left)
         return Replayed(report, len(unit) - len(settled), refused)
 
 
@@ -296,7 +296,7 @@ def as_json(unit: KinesisRecords) -> dict[str, Any]:
     }
 
 
-def from_json(value: Mapping[str, Any]) -> KinesisRecords:
+def from_json(value: object) -> KinesisRecords:
     """Read a unit of a request. Raises UsageError where it is none."""
     try:
         return msgspec.convert(value, KinesisRecords)

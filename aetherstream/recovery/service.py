@@ -10,7 +10,7 @@ import base64
 import binascii
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ from aetherstream.recovery.envelopes import Envelope, EnvelopeUnit, UnusableEnve
 from aetherstream.recovery.lease import LeaseHeld
 from aetherstream.recovery.marks import EnvelopeState, LetterState, Marks
 from aetherstream.recovery.redrive import Redriver
+from aetherstream.recovery.replay import Replayer, from_json
 from aetherstream.recovery.selection import matching
 
 Answer = dict[str, Any]
@@ -47,6 +48,8 @@ class About:
     dead_letters: str | None
     """Bucket of the dead letters."""
     exactly_once: bool
+    sinks: Mapping[str, str] = field(default_factory=dict)
+    """By sink that writes objects: `bucket/prefix`."""
 
     def as_json(self) -> Answer:
         """See `about` of the answer to `describe`."""
@@ -61,6 +64,7 @@ class Service:
         about: Callable[[], About],
         *,
         redriver: Callable[[str], Redriver],
+        replayer: Replayer,
         decoder: Decode,
         reader: ObjectReader,
         progress: ProgressStore,
@@ -74,6 +78,7 @@ class Service:
         """`redriver` makes one for an owner of leases, given its name; `dry_run`: whatever a request says."""
         self._about = about
         self._redriver = redriver
+        self._replayer = replayer
         self._decoder = decoder
         self._reader = reader
         self._progress = progress
@@ -95,6 +100,7 @@ class Service:
             "dlq discard": self._letter,
             "quarantine replay": self._envelopes,
             "quarantine discard": self._envelopes,
+            "replay": self._replay_unit,
         }
         if do not in actions:
             known = ", ".join(actions)
@@ -305,6 +311,35 @@ class Service:
         envelopes = list(found)
         return {"envelopes": len(envelopes), "records": len({envelope.id for envelope in envelopes})}
 
+    # -- Replay -------------------------------------------------------------------------------------------------------
+
+    def _replay_unit(self, request: Mapping[str, Any]) -> Answer:
+        """`unit` (`replay.as_json`), `source` (`stream` or `archive`), `into` (names of sinks); `dry_run`, `by`."""
+        unit = from_json(request.get("unit"))
+        stream = self._about().stream
+        if stream is not None and unit.stream != stream:
+            raise UsageError(f"the records are of {unit.stream}; this pipeline reads {stream}")
+        if not self._about().exactly_once:
+            raise UsageError("without progress items (`delivery: at_least_once`) nobody can tell what is delivered")
+        done = self._replayer.replay(
+            unit,
+            source="archive" if request.get("source") == "archive" else "stream",
+            into=[str(name) for name in request.get("into") or ()],
+            owner=str(request.get("by") or "unknown"),
+            dry_run=self._is_dry(request),
+            seconds_left=self._seconds_left,
+        )
+        report = done.report
+        answer: Answer = {
+            "state": "partial" if report.left else "replayed",
+            "report": report.as_dict(),
+            "not_settled": done.not_settled,
+            "refused": done.refused,
+        }
+        if self._is_dry(request):
+            return answer
+        return self._done(request, f"{report.shard} {report.first}–{report.last}", answer, lambda _: None)
+
     # -- All of them --------------------------------------------------------------------------------------------------
 
     def _done(
@@ -312,7 +347,7 @@ class Service:
     ) -> Answer:
         """Note what has been done: first in the audit trail, then beside what it was done to."""
         result = {name: value for name, value in answer.items() if name != "letter"}
-        for option in ("where", "fingerprints", "why"):
+        for option in ("where", "fingerprints", "why", "source", "into"):
             if request.get(option):
                 result[option] = request[option]
         result["patched"] = len(request.get("patched") or {})
