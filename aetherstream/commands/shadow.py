@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -121,25 +120,11 @@ def _of_files(paths: tuple[Path, ...]) -> Iterator[KinesisRecords]:
 def _of_stream(
     stack: Deployed | None, shards: tuple[str, ...], start: datetime | None, end: datetime | None
 ) -> Iterator[KinesisRecords]:
-    from aetherstream.recovery.stream import StreamReader, units_of
-    from aetherstream.transforms.mistakes import nearest
+    from aetherstream.commands.captured import captured
+    from aetherstream.recovery.stream import units_of
 
-    if stack is None or start is None:  # pragma: no cover - the caller has seen to it
-        return
-    reader = StreamReader(stack.client("kinesis"), stack.output("StreamArn"), sleep=time.sleep)
-    now = datetime.now(UTC)
-    end = end or now
-    if end <= start:
-        raise UsageError(f"--to {end.isoformat()} is not after --from {start.isoformat()}")
-    oldest = reader.oldest(now)
-    if start < oldest:
-        click.echo(f"The stream keeps what arrived from {oldest:%Y-%m-%dT%H:%M:%SZ} on; before that is gone.", err=True)
-    known = reader.shards()
-    for shard in shards:
-        if shard not in known:
-            raise UsageError(f"the stream has no shard {shard}{nearest(shard, known)}; it has {', '.join(known)}")
-    for shard in shards or known:
-        for page in reader.read(shard, start, end):
+    if stack is not None and start is not None:
+        for page in captured(stack, shards, start, end):
             yield from units_of(page, records=UNIT_RECORDS, characters=UNIT_CHARACTERS)
 
 
