@@ -14,11 +14,14 @@ from aetherstream.errors import ConfigurationError, Retryable
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+_FORBIDDEN = (
+    "the function's role may not use it (s3:PutObject and s3:GetObject on the object; to redrive, s3:ListBucket too)"
+)
 # Answers that no retry mends: somebody has to change the deployment.
 _MISCONFIGURED = {
     "NoSuchBucket": "the bucket does not exist",
-    "AccessDenied": "the function's role may not use it (s3:PutObject and s3:GetObject on the object)",
-    "403": "the function's role may not use it (s3:PutObject and s3:GetObject on the object)",
+    "AccessDenied": _FORBIDDEN,
+    "403": _FORBIDDEN,
     "InvalidBucketName": "that is not a bucket's name",
     "PermanentRedirect": "the bucket is in another Region",
     "KMS.DisabledException": "the bucket's KMS key is disabled",

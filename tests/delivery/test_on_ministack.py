@@ -13,9 +13,9 @@ import pytest
 
 from aetherstream.delivery.dynamodb import DynamoProgress
 from aetherstream.delivery.ledger import Ledger
-from aetherstream.delivery.progress import Attempt, Noted, Progress
+from aetherstream.delivery.progress import Attempt, Lease, Noted, Progress, peek
 from aetherstream.delivery.put import EPOCH, Missing, ObjectStore, PreconditionFailed, put
-from aetherstream.delivery.s3 import S3Store
+from aetherstream.delivery.s3 import S3Reader, S3Store
 from aetherstream.errors import ConfigurationError, Superseded
 from aetherstream.local.ministack import MiniStack
 from aetherstream.sinks.s3 import S3Archive, by_field
@@ -185,3 +185,23 @@ def test_a_ledger_claims_and_completes(stack: MiniStack, table: str) -> None:
     assert claim is not None
     done = ledger.complete(claim, "003110", 1763712000000, {"records": 2})
     assert Ledger(store, "p2").open("k", ["003100", "003110"]).item == done
+
+
+def test_a_reader_lists_and_reads_what_was_put(s3: S3Client, bucket: str) -> None:
+    for name in ("archive/a", "archive/b", "other/c"):
+        put(S3Store(s3), bucket, name, name.encode(), {}, 1)
+    found = list(S3Reader(s3).list(bucket, "archive/"))
+    assert [(each.key, each.size, S3Reader(s3).get(bucket, each.key)) for each in found] == [
+        ("archive/a", 9, b"archive/a"),
+        ("archive/b", 9, b"archive/b"),
+    ]
+    assert S3Reader(s3).get(bucket, "archive/c") is None
+
+
+def test_a_look_at_an_item_gives_its_lease_and_changes_nothing(stack: MiniStack, table: str) -> None:
+    store = DynamoProgress(client(stack, "dynamodb"), table)
+    key = f"k-{uuid4()}"
+    assert peek(store, key) == Progress(key)
+    item = Progress(key, revision=1, epoch=1, lease=Lease("alice", 1, 1_763_712_120_000), redrive_keys=("b/k",))
+    assert store.write(item) is None
+    assert (peek(store, key), peek(store, key)) == (item, item)

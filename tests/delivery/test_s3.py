@@ -1,10 +1,14 @@
+import io
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from aetherstream.delivery.put import Conflict, Head, Missing, PreconditionFailed
-from aetherstream.delivery.s3 import S3Store
+from aetherstream.delivery.reader import Listed
+from aetherstream.delivery.s3 import S3Reader, S3Store
 from aetherstream.errors import ConfigurationError, Retryable
 
 
@@ -23,6 +27,21 @@ class Client:
     def head_object(self, **request: Any) -> dict[str, Any]:
         self.put_object(**request)
         return {"ETag": '"e"', "Metadata": {"aether-epoch": "3"}}
+
+    def get_object(self, **request: Any) -> dict[str, Any]:
+        self.put_object(**request)
+        return {"Body": io.BytesIO(b"lines")}
+
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "list_objects_v2"
+        return self
+
+    def paginate(self, **request: Any) -> Iterator[dict[str, Any]]:
+        self.put_object(**request)
+        when = datetime(2025, 11, 21, 8, tzinfo=UTC)
+        yield {"Contents": [{"Key": "archive/a", "LastModified": when, "Size": 20}]}
+        yield {}
+        yield {"Contents": [{"Key": "archive/b", "LastModified": when, "Size": 21}]}
 
 
 def answer(status: int, code: str) -> ClientError:
@@ -89,3 +108,40 @@ def test_a_head_of_nothing_is_none() -> None:
 def test_a_head_that_is_forbidden_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match="s3:PutObject and s3:GetObject"):
         store(Client(answer(403, "403"))).head("b", "k")
+
+
+def reader(error: Exception | None = None) -> S3Reader:
+    return S3Reader(Client(error))  # type: ignore[arg-type]
+
+
+def test_a_listing_gives_every_page() -> None:
+    listed = [Listed("archive/a", 1_763_712_000.0, 20), Listed("archive/b", 1_763_712_000.0, 21)]
+    assert list(reader().list("b", "archive/")) == listed
+
+
+def test_an_object_is_read_whole() -> None:
+    assert reader().get("b", "k") == b"lines"
+
+
+def test_an_object_that_is_gone_is_none() -> None:
+    assert reader(answer(404, "NoSuchKey")).get("b", "k") is None
+
+
+@pytest.mark.parametrize(
+    ("error", "meaning"),
+    [
+        (answer(404, "NoSuchBucket"), ConfigurationError),
+        (answer(403, "AccessDenied"), ConfigurationError),
+        (answer(503, "SlowDown"), Retryable),
+        (EndpointConnectionError(endpoint_url="https://s3"), Retryable),
+    ],
+)
+def test_each_answer_to_a_reader_says_what_to_do(error: Exception, meaning: type[Exception]) -> None:
+    for read in (lambda: reader(error).get("b", "k"), lambda: list(reader(error).list("b", "archive/"))):
+        with pytest.raises(meaning, match="b"):
+            read()
+
+
+def test_a_connection_that_breaks_while_an_object_is_read_is_retryable() -> None:
+    with pytest.raises(Retryable, match="s3://b/k: reset"):
+        reader(ConnectionResetError("reset")).get("b", "k")
