@@ -23,6 +23,13 @@ COMMANDS = {
     "tail": ("aetherstream.producer.commands", "tail", "cli", "Sample a stream, decoded."),
     "progress": ("aetherstream.commands.progress", "progress", "cli", "Show where each shard stands; set one back."),
     "shadow": ("aetherstream.commands.shadow", "shadow", "cli", "Show what a changed pipeline would do differently."),
+    "dlq": ("aetherstream.commands.dlq", "dlq", "cli", "Batches that Lambda gave up: show, bring back."),
+    "quarantine": (
+        "aetherstream.commands.quarantine",
+        "quarantine",
+        "cli",
+        "Records that were refused: show, mend, bring back.",
+    ),
     "local": ("aetherstream.local.commands", "local", "local", "Run the one-machine stack."),
 }
 

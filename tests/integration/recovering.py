@@ -1,0 +1,92 @@
+"""A recovery function beside a pipeline at work, and a stack whose outputs name both for the commands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.request import urlopen
+
+from aetherstream.local.stack import Stack
+from tests.integration.flow import DRILL, Flow
+from tests.integration.ground import Ground
+from tests.stack_fixture import ROOT
+
+
+class Recovering:
+    """The recovery function of a ground, with variables of the test's own; a context manager that removes it."""
+
+    def __init__(
+        self, stack: Stack, ground: Ground, flow: Flow, directory: Path, variables: Mapping[str, str] | None = None
+    ) -> None:
+        self._clients = stack.clients
+        self._directory = directory
+        self._environment = stack.environment
+        self.name = f"{ground.stream}-recovery"
+        deployed = self._clients.lambda_.get_function(FunctionName=stack.outputs["RecoveryFunctionName"])
+        configuration = deployed["Configuration"]
+        with urlopen(deployed["Code"]["Location"]) as package:  # noqa: S310 - the stack's own
+            code = package.read()
+        self._clients.lambda_.create_function(
+            FunctionName=self.name,
+            Runtime=configuration["Runtime"],
+            Role=configuration["Role"],
+            Handler=configuration["Handler"],
+            Timeout=configuration["Timeout"],
+            MemorySize=configuration["MemorySize"],
+            Environment={
+                "Variables": {
+                    **configuration["Environment"]["Variables"],
+                    "AETHERSTREAM_PIPELINE": DRILL,
+                    "AETHERSTREAM_BUCKET": ground.bucket,
+                    "AETHERSTREAM_PROGRESS_TABLE": ground.table,
+                    "AETHERSTREAM_STREAM": flow.settings.stream_arn,
+                    "AETHERSTREAM_DEAD_LETTERS": ground.dead_letters,
+                    **(variables or {}),
+                }
+            },
+            Code={"ZipFile": code},
+        )
+        outputs = {
+            "StreamName": ground.stream,
+            "StreamArn": flow.settings.stream_arn,
+            "BucketName": ground.bucket,
+            "DeadLetterBucketName": ground.dead_letters,
+            "ProgressTableName": ground.table,
+            "RecoveryFunctionName": self.name,
+        }
+        template = {
+            "Resources": {"Queue": {"Type": "AWS::SQS::Queue"}},
+            "Outputs": {name: {"Value": value} for name, value in outputs.items()},
+        }
+        self._clients.cloudformation.create_stack(StackName=self.name, TemplateBody=json.dumps(template))
+        self._clients.cloudformation.get_waiter("stack_create_complete").wait(
+            StackName=self.name, WaiterConfig={"Delay": 1}
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._clients.lambda_.delete_function(FunctionName=self.name)
+        self._clients.cloudformation.delete_stack(StackName=self.name)
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """Run a command on this stack; what it prints. It has to end with `code`."""
+        command = [sys.executable, "-c", "from aetherstream.cli import main; main()", *arguments, "--stack", self.name]
+        environment = {"PATH": str(Path(sys.executable).parent), "PYTHONPATH": str(ROOT), **self._environment}
+        done = subprocess.run(
+            command, cwd=self._directory, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    def lines(self, *arguments: str, code: int = 0) -> list[Any]:
+        """The same with `--json`."""
+        return [json.loads(line) for line in self.run(*arguments, "--json", code=code).splitlines()]
