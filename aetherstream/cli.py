@@ -22,6 +22,7 @@ COMMANDS = {
     "produce": ("aetherstream.producer.commands", "produce", "cli", "Put events from a file or stdin on a stream."),
     "tail": ("aetherstream.producer.commands", "tail", "cli", "Sample a stream, decoded."),
     "progress": ("aetherstream.commands.progress", "progress", "cli", "Show where each shard stands; set one back."),
+    "replay": ("aetherstream.commands.replay", "replay", "cli", "Give sinks what they lack, from stream or archive."),
     "shadow": ("aetherstream.commands.shadow", "shadow", "cli", "Show what a changed pipeline would do differently."),
     "dlq": ("aetherstream.commands.dlq", "dlq", "cli", "Batches that Lambda gave up: show, bring back."),
     "quarantine": (

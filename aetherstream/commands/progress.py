@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from getpass import getuser
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aetherstream.commands.deployed import Deployed, on_a_stack
+from aetherstream.commands.recovery import who
 from aetherstream.errors import Retryable, UsageError
 
 if TYPE_CHECKING:
@@ -67,11 +68,12 @@ def reset(
     """Clear the mark of shards: whatever Lambda brings from then on is delivered, also what was delivered before.
 
     For a stream that was made anew under its name, and for a deliberate second pass over the data. The item stays, and
-    its epoch goes on rising.
+    its epoch goes on rising. To bring back only what is missing, use `aetherstream replay`.
     """
     from aetherstream.delivery.dynamodb import DynamoProgress
     from aetherstream.delivery.s3 import S3Store
     from aetherstream.recovery import progress_view
+    from aetherstream.recovery.audit import Action, Audit
     from aetherstream.recovery.lease import Leases
 
     if bool(shards) == every:
@@ -90,9 +92,12 @@ def reset(
         return
     store = S3Store(stack.client("s3"))
     writer = DynamoProgress(stack.client("dynamodb"), stack.output("ProgressTableName"))
-    leases = Leases(writer, owner=f"progress reset by {getuser()}", clock=time.time)
+    leases = Leases(writer, owner=f"progress reset by {who()}", clock=time.time)
     for view in views:
         done = progress_view.reset(view.item, leases, store=store)
+        audit = Audit(store, bucket=stack.output("BucketName"), pipeline=view.pipeline)
+        result = {"mark_before": view.mark, "epoch": done.epoch}
+        audit.write(Action(uuid.uuid4().hex, datetime.now(UTC), who(), "progress reset", view.item.key, result))
         click.echo(f"{view.shard}: set back, epoch {done.epoch}")
 
 

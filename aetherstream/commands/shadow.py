@@ -137,8 +137,7 @@ def _lines(diff: Diff, moved: dict[str, tuple[str | None, str | None]]) -> Itera
         )
         yield from (f"  {line}" for line in _sink_lines(sink))
         if name in moved:
-            was, now = moved[name]
-            yield f"  goes to {now or 'nowhere'} instead of {was or 'nowhere'}; what stands there is not moved"
+            yield f"  {_moved(*moved[name])}"
     yield ""
     yield f"rejected: {diff.rejected_before:,} before, {diff.rejected_after:,} after"
     for title, counter in (("no longer", diff.only_before), ("newly", diff.only_after)):
@@ -148,6 +147,14 @@ def _lines(diff: Diff, moved: dict[str, tuple[str | None, str | None]]) -> Itera
             yield f"    {record}  {message[:160]}"
     yield f"dropped: {diff.dropped_before:,} before, {diff.dropped_after:,} after"
     yield "Nothing differs." if diff.is_empty and not moved else "Nothing was delivered."
+
+
+def _moved(was: str | None, now: str | None) -> str:
+    if was is None:
+        return f"a new sink, at {now}"
+    if now is None:
+        return f"there is no such sink any more; what stands at {was} stays"
+    return f"goes to {now} instead of {was}; what stands there stays"
 
 
 def _sink_lines(sink: SinkDiff) -> Iterator[str]:

@@ -1,0 +1,209 @@
+"""`aetherstream replay`: give sinks what they lack, from the stream or from the archive."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from aetherstream.commands.deployed import Deployed, on_a_stack
+from aetherstream.commands.recovery import Recovery, reader, wait_option
+from aetherstream.commands.times import TimeOption
+from aetherstream.errors import Retryable, UsageError
+from aetherstream.records import KinesisRecords
+
+UNIT_RECORDS = 5_000
+UNIT_CHARACTERS = 4_000_000
+"""AWS: a synchronous invocation takes 6 MB; sequence numbers and keys come on top."""
+
+
+@click.command(short_help="Give sinks what they lack, from the stream or the archive.")
+@click.option("--from", "start", type=TimeOption(), required=True, help="What arrived (or was written) from then on.")
+@click.option("--to", "end", type=TimeOption(), help="What arrived (or was written) before it; by default now.")
+@click.option("--archive", metavar="SINK", help="Read the objects of this sink instead of the stream.")
+@click.option("--into", multiple=True, metavar="SINK", help="Only into this sink; with --archive it has to be said.")
+@click.option("--shard", "shards", multiple=True, metavar="ID", help="Only this shard.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--json", "as_json", is_flag=True, help="Print the totals as JSON.")
+@wait_option
+@on_a_stack
+def replay(
+    *,
+    start: datetime,
+    end: datetime | None,
+    archive: str | None,
+    into: tuple[str, ...],
+    shards: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+    wait: int,
+    deployed: Callable[[], Deployed],
+) -> None:
+    """Run what arrived between two times through the deployed pipeline again, and deliver what sinks do not hold yet.
+
+    Events are known by their place in the stream: what a sink holds is never written twice, so a replay may be
+    interrupted and repeated. What the stream function has not settled yet, and what stands in the quarantine, is left
+    alone. From the archive, events go as they are, without being transformed again, into the sinks of --into.
+    """
+    if archive is not None and not into:
+        raise UsageError("say with --into which sinks are to get the archive's events")
+    if archive is not None and archive in into:
+        raise UsageError(f"--into {archive}: that is where the events are read from")
+    end = end or datetime.now(UTC)
+    if end <= start:
+        raise UsageError(f"--to {end.isoformat()} is not after --from {start.isoformat()}")
+    stack = deployed()
+    recovery = Recovery(stack, wait=wait)
+    unknown = [name for name in (*into, *([archive] if archive else [])) if name not in recovery.about["sinks"]]
+    if unknown:
+        from aetherstream.transforms.mistakes import nearest
+
+        sinks = list(recovery.about["sinks"])
+        raise UsageError(f"the pipeline has no sink {unknown[0]!r}{nearest(unknown[0], sinks)}: {', '.join(sinks)}")
+    if archive is None:
+        units = _of_stream(stack, shards, start, end)
+    else:
+        units = _of_archive(stack, recovery, archive, shards, start, end)
+    totals = Totals(dry_run)
+    for unit in units:
+        _ask(recovery, unit, totals, "stream" if archive is None else "archive", into)
+        if sys.stderr.isatty() and not as_json:
+            click.echo(f"\r{totals.kinesis:,} Kinesis records", nl=False, err=True)
+    if sys.stderr.isatty() and not as_json:
+        click.echo("\r", nl=False, err=True)
+    click.echo(json.dumps(totals.facts()) if as_json else "\n".join(totals.lines()))
+    if totals.left:
+        raise SystemExit(1)
+
+
+@dataclass(slots=True)
+class Totals:
+    """What all units came to."""
+
+    dry_run: bool
+    kinesis: int = 0
+    records: Counter[str] = field(default_factory=Counter)
+    sinks: dict[str, Counter[str]] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
+    not_settled: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+    refused_count: int = 0
+    objects: int = 0
+    units: int = 0
+
+    @property
+    def left(self) -> int:
+        """Records of which a sink could not take an event now."""
+        return self.records["left"]
+
+    def add(self, answer: Any, unit: KinesisRecords) -> None:
+        """Take in the answer to one unit."""
+        report = answer["report"]
+        self.units += 1
+        self.kinesis += len(unit)
+        names = ("records", "passed", "held", "quarantined", "still_quarantined", "dropped", "not_chosen", "left")
+        self.records.update({name: report[name] for name in names})
+        for name, count in report["sinks"].items():
+            self.sinks.setdefault(name, Counter()).update(count)
+        self.reasons.update(report["reasons"])
+        self.not_settled += answer["not_settled"]
+        self.refused_count += len(answer["refused"])
+        for record, why in answer["refused"].items():
+            if len(self.refused) < 3:
+                self.refused[record] = why
+        self.objects += len(report["objects"])
+
+    def facts(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "dry_run": self.dry_run,
+            "units": self.units,
+            "kinesis_records": self.kinesis,
+            "records": dict(self.records),
+            "sinks": {name: dict(count) for name, count in self.sinks.items()},
+            "rejected": dict(self.reasons),
+            "not_settled": self.not_settled,
+            "refused": self.refused_count,
+            "objects": self.objects,
+        }
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        would = "would be " if self.dry_run else ""
+        yield f"{self.kinesis:,} Kinesis records read, {self.records['records']:,} user records replayed"
+        for name, count in self.sinks.items():
+            if count["events"]:
+                yield (
+                    f"sink {name}: {count['events']:,} events = {count['delivered']:,} {would}delivered + "
+                    f"{count['held']:,} held already + {count['quarantined']:,} {would}quarantined + "
+                    f"{count['left']:,} left"
+                )
+        for name, words in (
+            ("dropped", "dropped by a filter"),
+            ("quarantined", f"{would}quarantined for the first time"),
+            ("still_quarantined", "in the quarantine before: `aetherstream quarantine replay` brings them back"),
+        ):
+            if self.records[name]:
+                yield f"{self.records[name]:,} records {words}"
+        for reason, number in self.reasons.most_common():
+            yield f"  {number:,}  {reason}"
+        if self.not_settled:
+            yield f"{self.not_settled:,} Kinesis records behind their shard's mark: the stream function delivers them"
+        if self.refused_count:
+            yield f"{self.refused_count:,} records have no place in a sink, and stay in the archive only:"
+            yield from (f"  {record}  {why}" for record, why in self.refused.items())
+        yield f"{self.objects:,} objects {would}written" + (". Nothing was changed." if self.dry_run else "")
+
+
+def _ask(recovery: Recovery, unit: KinesisRecords, totals: Totals, source: str, into: tuple[str, ...]) -> None:
+    from aetherstream.recovery.replay import as_json
+
+    request = {"do": "replay", "unit": as_json(unit), "source": source, "into": list(into), "dry_run": totals.dry_run}
+    answer = recovery.ask(request)
+    if "report" not in answer:
+        raise Retryable(
+            f"{answer.get('message', answer)}\nStopped at {unit.shard} {unit.sequences[0]}, after {totals.kinesis:,} "
+            "Kinesis records. Call it again: what was delivered is not delivered twice"
+        )
+    totals.add(answer, unit)
+
+
+def _of_stream(stack: Deployed, shards: tuple[str, ...], start: datetime, end: datetime) -> Iterator[KinesisRecords]:
+    from aetherstream.commands.captured import captured
+    from aetherstream.recovery.stream import units_of
+
+    for page in captured(stack, shards, start, end):
+        yield from units_of(page, records=UNIT_RECORDS, characters=UNIT_CHARACTERS)
+
+
+def _of_archive(
+    stack: Deployed, recovery: Recovery, sink: str, shards: tuple[str, ...], start: datetime, end: datetime
+) -> Iterator[KinesisRecords]:
+    """What the objects hold that were written between two times, shard by shard."""
+    from aetherstream.objects import lines_of
+    from aetherstream.recovery.replay import ArchivedUnits
+
+    bucket, _, prefix = recovery.about["sinks"][sink].partition("/")
+    archive = reader(stack)
+    collected = ArchivedUnits(stack.output("StreamArn"), lines=UNIT_RECORDS, characters=UNIT_CHARACTERS)
+    for listed in archive.list(bucket, f"{prefix}/"):
+        if not start.timestamp() <= listed.modified < end.timestamp():
+            continue
+        if shards and not listed.key.rpartition("/")[2].startswith(tuple(f"{shard}-" for shard in shards)):
+            continue
+        place = f"s3://{bucket}/{listed.key}"
+        body = archive.get(bucket, listed.key)
+        try:
+            lines = [] if body is None else lines_of(listed.key, body)
+        except Exception as error:  # every library has its own for bad bytes
+            raise UsageError(
+                f"{place} can't be read ({error}): restore an earlier version, or move it out of the sink's prefix"
+            ) from error
+        yield from collected.add(place, lines)
+    yield from collected.rest()
