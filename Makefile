@@ -42,6 +42,10 @@ validate: setup  ## Check the template as `sam` and cfn-lint see it
 	@SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 $(BIN)/sam validate --lint --template template.yaml
 	@$(BIN)/cfn-lint template.yaml
 
+simulate: N = 1000000
+simulate: setup  ## Run a long simulation of delivery on all cores (N=20000 for a short one)
+	@$(BIN)/python -m tests.simulation campaign $(N)
+
 bench: setup  ## Measure the engine against its floor and its peer
 	@$(BIN)/python -m bench
 

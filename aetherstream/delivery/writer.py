@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, Future
 from hashlib import sha256
 
 from aetherstream.delivery.put import ObjectStore, put
@@ -61,7 +61,7 @@ class Writer:
         Raises the error that says most: being superseded before anything else, then the first one.
         """
         jobs, self._jobs = self._jobs, []
-        wait(jobs)
+        # Each of them is waited for, also behind one that failed.
         errors = [error for job in jobs if (error := job.exception()) is not None]
         if errors:
             raise next((error for error in errors if isinstance(error, Superseded)), errors[0])

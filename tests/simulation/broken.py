@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from aetherstream.delivery.ledger import Ledger, Opening
 from aetherstream.delivery.progress import Attempt, Progress
+from aetherstream.delivery.reader import Listed
 from aetherstream.engine import Delivered, Engine, SecondsLeft
-from aetherstream.errors import Superseded
+from aetherstream.errors import Retryable, Superseded
+from aetherstream.objects import empty_object
 from aetherstream.plan import Plan, PlannedObject, Planner
 from aetherstream.records import KinesisRecords, sortable
+from aetherstream.recovery.held import Held
+from aetherstream.recovery.lease import HeldLease, Leases
+from aetherstream.recovery.redrive import Redriver
 from aetherstream.report import Report
-from tests.simulation.run import Simulation, Variant, parts
+from tests.simulation.faults import Fault
+from tests.simulation.models import held_lines
+from tests.simulation.recovery import RedriverVariant, redrive_parts
+from tests.simulation.run import ANY, Setting, Simulation, Variant, parts
 
 
 class _Overwriting:
@@ -181,30 +189,226 @@ class _EpochOnlyInMetadata:
         self.encode: Callable[[bytes, int], bytes] = lambda lines, _: inner.encode(lines, 1)
 
 
+class _EqualBytes:
+    """A store in which objects of several epochs have the same bytes, hence the same ETag."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.head = inner.head
+
+    def put(self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], /, *, if_match: str | None) -> None:
+        if not any(held_lines(body)):
+            body = empty_object(key, 1)
+        self._inner.put(bucket, key, body, metadata, if_match=if_match)
+
+
 def _epoch_in_metadata(simulation: Simulation, name: str, version: str) -> Engine:
     made = parts(simulation, name, version)
     sinks = [_EpochOnlyInMetadata(sink) for sink in simulation.shape.object_sinks()]
-    return Engine(**{**made, "core": simulation.shape.core(version, simulation.world, sinks)})
+    core = simulation.shape.core(version, simulation.world, sinks)
+    return Engine(**{**made, "core": core, "store": _EqualBytes(made["store"])})
 
 
-BROKEN: dict[str, Variant] = {
-    "keys by the batch": _planner(_KeyedByBatch),
-    "unconditional puts": _unconditional,
-    "no epochs": _ledger(_KnowsNoEpochs),
-    "nothing is emptied": _engine(_EmptiesNothing),
-    "emptied after the puts": _engine(_EmptiesAfterwards),
-    "no version rule": _engine(_KnowsNoVersions),
-    "completion before the puts": _engine(_CompletesFirst),
-    "the response names the next record": _engine(_ReportsTheNextRecord),
-    "undelivered documents are ignored": _engine(_IgnoresWhatIsUndelivered),
-    "objects reach beyond the prefix": _engine(_CutsNothing),
-    "no keys are noted": _ledger(_NotesNothing),
-    "a claim forgets older keys": _ledger(_NotesOnlyWhatIsNew),
-    "completion under a newer epoch": _ledger(_NeverSuperseded),
-    "settled records are delivered again": _ledger(_SettlesNothing),
-    "crashers are never isolated": _ledger(_NeverIsolates),
+class _EmptyDeleted:
+    """A store in which emptying an object deletes it."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.head = inner.head
+
+    def put(self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], /, *, if_match: str | None) -> None:
+        if any(held_lines(body)):
+            self._inner.put(bucket, key, body, metadata, if_match=if_match)
+        else:
+            self._inner.delete(bucket, key, if_match)
+
+
+def _deleting(simulation: Simulation, name: str, version: str) -> Engine:
+    made = parts(simulation, name, version)
+    return Engine(**{**made, "store": _EmptyDeleted(made["store"])})
+
+
+class _AnswersBeforeTheQuarantine(Engine):
+    """Completes without having seen that the quarantine was written."""
+
+    def _put(self, *args: Any) -> None:
+        batch, plan, puts, rejections, claim, writer, report = args
+        super()._put(batch, plan, puts, [], claim, writer, report)
+        try:
+            super()._put(batch, plan, [], rejections, claim, writer, report)
+        except Retryable:
+            return
+
+
+class _CompletesNothing(Ledger):
+    """Settles no batch: the mark stays where it is."""
+
+    def complete(self, claimed: Progress, completed: str, arrival: int, counters: Mapping[str, int]) -> Progress:
+        return super().complete(claimed, claimed.completed, claimed.completed_arrival, counters)
+
+
+class _CoversOnlyWhatItPut(Engine):
+    """Cuts per-record sinks to the prefix, and completes the whole batch."""
+
+    def _deliver_records(self, plan: Plan, report: Report, seconds_left: SecondsLeft) -> Delivered:
+        delivered = super()._deliver_records(plan, report, seconds_left)
+        if delivered.end is not None and delivered.end > plan.prepared.start:
+            delivered.end = None
+        return delivered
+
+
+class _SeesNoHolder(Leases):
+    """Takes the lease whoever holds it, and writes whoever has taken it since."""
+
+    def take(self, item: Progress) -> HeldLease:
+        taken = super().take(replace(item, lease=None))
+        return _Careless(taken.item, self._store, self._clock, self._lease)
+
+
+class _Careless(HeldLease):
+    def _write(self, change: Callable[[Progress], Progress]) -> Progress:
+        item = self.item
+        for _ in range(20):
+            changed = replace(change(item), revision=item.revision + 1)
+            stored = self._store.write(changed)
+            if stored is None or stored == changed:
+                self.item = changed
+                return changed
+            item = stored
+        raise Retryable("met another writer")
+
+
+class _NotesNoRedriveKeys(Leases):
+    def take(self, item: Progress) -> HeldLease:
+        taken = super().take(item)
+        return _Forgetful(taken.item, self._store, self._clock, self._lease)
+
+
+class _Forgetful(HeldLease):
+    def write(self, change: Callable[[Progress], Progress]) -> None:
+        super().write(lambda item: replace(change(item), redrive_keys=()))
+
+
+class _LooksNowhere(Redriver):
+    def _look_up(self, *_: Any) -> Held:
+        return Held()
+
+
+class _LooksWhereItWouldPut(Redriver):
+    """Looks for events only in the partitions where today's pipeline would put them."""
+
+    def _look_up(self, unit: KinesisRecords, *rest: Any) -> Held:
+        paths = self._core.prepare(unit, 0, len(unit)).groups.get("archive", {})
+        whole = self._archive
+        self._archive = _Partly(whole, [f"archive/{path}/" for path in paths])
+        try:
+            return super()._look_up(unit, *rest)
+        finally:
+            self._archive = whole
+
+
+class _Partly:
+    def __init__(self, inner: Any, under: Sequence[str]) -> None:
+        self._inner, self._under = inner, tuple(under)
+        self.get = inner.get
+
+    def list(self, bucket: str, prefix: str, /) -> Iterator[Listed]:
+        found = self._inner.list(bucket, prefix)
+        return (one for one in found if prefix != "archive/" or one.key.startswith(self._under))
+
+
+class _LeavesTheUnfinished(Redriver):
+    def _empty_unfinished(self, *_: Any) -> None:
+        return
+
+
+class _LeavesTheMark(Redriver):
+    def _pass(self, *_: Any) -> None:
+        return
+
+
+class _PassesWithoutEmptying(Redriver):
+    def _empty(self, locations: Any, lease: Any, writer: Any, report: Any) -> None:
+        if locations is not lease.item.open:
+            super()._empty(locations, lease, writer, report)
+
+
+def _redriver(kind: type[Redriver]) -> RedriverVariant:
+    return lambda simulation, name: kind(**redrive_parts(simulation, name))
+
+
+def _leases(kind: type[Leases]) -> RedriverVariant:
+    def make(simulation: Simulation, name: str) -> Redriver:
+        made = redrive_parts(simulation, name)
+        redriver = Redriver(**made)
+        redriver._leases = kind(made["progress"], owner=name, clock=made["clock"])
+        return redriver
+
+    return make
+
+
+_BATCHES = {"chunk": 1, "batch_size": 20, "max_partitions": 200, "age": -1, "retries": -1, "with_search": True}
+LATECOMERS = Setting(
+    {Fault.ABANDONED: 0.6, Fault.LATE: 0.4, Fault.PARTIAL: 0.4, Fault.COLD: 0.5, Fault.KILLED_IN_FLIGHT: 0.4},
+    {**_BATCHES, "eagerness": 0.1},
+)
+PARTS = Setting({Fault.PARTIAL: 1, Fault.REFUSED: 0.3, Fault.RESPONSE_LOST: 0.1}, {**_BATCHES, "chunk": 2000})
+VERSIONS = Setting({Fault.DEPLOYED: 0.5, Fault.REFUSED: 0.9, Fault.SHORT_OF_TIME: 0.5}, {**_BATCHES, "batch_size": 5})
+REDRIVES = Setting(
+    {
+        Fault.ABANDONED: 0.5,
+        Fault.LATE: 0.2,
+        Fault.REFUSED: 0.2,
+        Fault.LOST: 0.2,
+        Fault.KILLED_AFTER: 0.3,
+        Fault.REDRIVEN_EARLY: 0.6,
+        Fault.LEASE_EXPIRED: 0.5,
+        Fault.RESPONSE_LOST: 0.3,
+        Fault.DEPLOYED: 0.2,
+        Fault.FILTERED: 0.3,
+    },
+    {"retries": 0, "eagerness": 0.1, "batch_size": 5},
+)
+
+
+SETTINGS = {"any": ANY, "latecomers": LATECOMERS, "parts": PARTS, "versions": VERSIONS, "redrives": REDRIVES}
+
+
+class Broken(NamedTuple):
+    """An engine or a redrive with a part left out."""
+
+    variant: Variant | None = None
+    setting: Setting = ANY
+    """What brings it to light."""
+    redriver: RedriverVariant | None = None
+
+
+BROKEN = {
+    "keys by the batch": Broken(_planner(_KeyedByBatch)),
+    "unconditional puts": Broken(_unconditional, LATECOMERS),
+    "no epochs": Broken(_ledger(_KnowsNoEpochs), LATECOMERS),
+    "nothing is emptied": Broken(_engine(_EmptiesNothing)),
+    "emptied after the puts": Broken(_engine(_EmptiesAfterwards)),
+    "empty objects are deleted": Broken(_deleting, LATECOMERS),
+    "no version rule": Broken(_engine(_KnowsNoVersions), VERSIONS),
+    "completion before the puts": Broken(_engine(_CompletesFirst)),
+    "no completion": Broken(_ledger(_CompletesNothing)),
+    "the quarantine is not waited for": Broken(_engine(_AnswersBeforeTheQuarantine)),
+    "the response names the next record": Broken(_engine(_ReportsTheNextRecord)),
+    "undelivered documents are ignored": Broken(_engine(_IgnoresWhatIsUndelivered), PARTS),
+    "the prefix is forgotten": Broken(_engine(_CoversOnlyWhatItPut), PARTS),
+    "objects reach beyond the prefix": Broken(_engine(_CutsNothing), PARTS),
+    "no keys are noted": Broken(_ledger(_NotesNothing)),
+    "a claim forgets older keys": Broken(_ledger(_NotesOnlyWhatIsNew)),
+    "completion under a newer epoch": Broken(_ledger(_NeverSuperseded), LATECOMERS),
+    "settled records are delivered again": Broken(_ledger(_SettlesNothing)),
+    "crashers are never isolated": Broken(_ledger(_NeverIsolates)),
+    "redrive without the lease": Broken(None, REDRIVES, _leases(_SeesNoHolder)),
+    "redrive notes no keys": Broken(None, REDRIVES, _leases(_NotesNoRedriveKeys)),
+    "redrive looks nowhere": Broken(None, REDRIVES, _redriver(_LooksNowhere)),
+    "redrive looks where it would put": Broken(None, REDRIVES, _redriver(_LooksWhereItWouldPut)),
+    "redrive leaves what is unfinished": Broken(None, REDRIVES, _redriver(_LeavesTheUnfinished)),
+    "redrive leaves the mark": Broken(None, REDRIVES, _redriver(_LeavesTheMark)),
+    "redrive passes without emptying": Broken(None, REDRIVES, _redriver(_PassesWithoutEmptying)),
 }
-"""What is left out → the engine without it."""
-
-RARE: dict[str, Variant] = {"the epoch in the metadata alone": _epoch_in_metadata}
-"""Caught by some one in a thousand schedules only; the puts' own tests and the sinks' contract hold it."""
+"""What is left out → what has it not, and the schedules that show it."""

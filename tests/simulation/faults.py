@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -26,11 +27,19 @@ class Fault(Enum):
     ABANDONED = "given up by Lambda, and goes on"
     RESPONSE_LOST = "response lost"
     SHORT_OF_TIME = "little time left"
+    THROTTLED = "invocation throttled"
     # At the world
     COLD = "another process"
     DEPLOYED = "another pipeline version"
     PASSED_CHECKPOINT = "a passed checkpoint is read again"
     OUTAGE = "an outage begins"
+    RESHARDED = "shards are split and merged"
+    EXPIRED = "records expire before they are read"
+    # At a redrive
+    REDRIVEN_EARLY = "a dead letter is redriven while the stream flows"
+    FILTERED = "a redrive takes some of the records"
+    DISCARDED = "a dead letter is discarded"
+    LEASE_EXPIRED = "a lease expires under its holder"
     # In the data
     POISON = "records that kill the process"
 
@@ -43,7 +52,16 @@ AT_PUT = AT_WRITE | {Fault.CONFLICT}
 AT_READ = frozenset({Fault.KILLED_BEFORE, Fault.REFUSED})
 AT_BULK = AT_WRITE
 
-_WEIGHT = {Fault.OUTAGE: 0.15, Fault.PASSED_CHECKPOINT: 0.5, Fault.DEPLOYED: 0.7, Fault.ABANDONED: 2, Fault.POISON: 0.4}
+_WEIGHT = {
+    Fault.OUTAGE: 0.15,
+    Fault.PASSED_CHECKPOINT: 0.5,
+    Fault.DEPLOYED: 0.7,
+    Fault.ABANDONED: 1.5,
+    Fault.POISON: 0.4,
+    Fault.REDRIVEN_EARLY: 2,
+    Fault.FILTERED: 2,
+    Fault.LEASE_EXPIRED: 3,
+}
 """So that no fault hides the others."""
 
 
@@ -54,13 +72,17 @@ class Profile:
     rates: dict[Fault, float]
 
     @classmethod
-    def draw(cls, rng: random.Random, only: frozenset[Fault] | None = None) -> Profile:
-        """Draw which faults this schedule has and how often; `only`: among these, each of them often."""
+    def draw(cls, rng: random.Random, only: Mapping[Fault, float] | None = None) -> Profile:
+        """Draw which faults this schedule has and how often; `only`: these, so often."""
         if only is not None:
-            return cls({fault: 0.25 * _WEIGHT.get(fault, 1) for fault in Fault if fault in only})
+            return cls({fault: only[fault] for fault in Fault if fault in only})
         share = rng.choice((0.25, 0.5, 0.8))
         rates = {fault: rng.choice((0.03, 0.1, 0.25)) for fault in Fault if rng.random() < share}
         return cls({fault: rate * _WEIGHT.get(fault, 1) for fault, rate in rates.items()})
+
+    def without(self, faults: frozenset[Fault]) -> Profile:
+        """The same without some of the faults."""
+        return Profile({fault: rate for fault, rate in self.rates.items() if fault not in faults})
 
     def has(self, fault: Fault) -> bool:
         """Whether the schedule has this fault at all."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from typing import Any
 
 import orjson
+from isal import igzip
 
 from aetherstream.delivery.dynamodb import from_item, to_item
 from aetherstream.delivery.progress import Progress
-from aetherstream.delivery.put import Head
+from aetherstream.delivery.put import Head, PreconditionFailed
+from aetherstream.delivery.reader import Listed
 from aetherstream.errors import Rejected, Retryable
-from aetherstream.records import Event
+from aetherstream.records import Event, sortable
 from aetherstream.sinks.base import Outcome
-from aetherstream.testing.builders import lines
+from aetherstream.testing.builders import decompressed
 from aetherstream.testing.stores import MemoryObjects, MemoryProgress
 from tests.simulation.faults import AT_BULK, AT_PUT, AT_READ, AT_WRITE, Fault
 from tests.simulation.world import World
@@ -29,7 +33,7 @@ class Objects(MemoryObjects):
     def __init__(self, world: World) -> None:
         super().__init__()
         self._world = world
-        self._held: dict[str, list[tuple[str, str]]] = {}
+        self._held: dict[str, Sequence[tuple[str, str]]] = {}
         self._events: Counter[tuple[str, str]] = Counter()
         self._by_record: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
@@ -50,7 +54,27 @@ class Objects(MemoryObjects):
         """See `ObjectStore.head`."""
         return self._world.effect(f"head {key}", lambda: super(Objects, self).head(bucket, key), AT_READ)
 
-    def _watch(self, key: str, held: list[tuple[str, str]]) -> None:
+    def list(self, bucket: str, prefix: str, /) -> Iterator[Listed]:
+        """See `ObjectReader.list`."""
+        return iter(self._world.effect(f"list {prefix}", lambda: [*super(Objects, self).list(bucket, prefix)], AT_READ))
+
+    def get(self, bucket: str, key: str, /) -> bytes | None:
+        """See `ObjectReader.get`."""
+        return self._world.effect(f"get {key}", lambda: super(Objects, self).get(bucket, key), AT_READ)
+
+    def delete(self, bucket: str, key: str, if_match: str | None) -> None:
+        """Delete the object if its ETag is `if_match` (None: if there is none). Only broken engines do."""
+
+        def act() -> None:
+            stored = self.objects.get((bucket, key))
+            if (stored.etag if stored else None) != if_match:
+                raise PreconditionFailed
+            self.objects.pop((bucket, key), None)
+            self._watch(key, [])
+
+        self._world.effect(f"delete {key}", act, AT_PUT)
+
+    def _watch(self, key: str, held: Sequence[tuple[str, str]]) -> None:
         sink = key.split("/", 1)[0]
         for _, name in self._held.get(key, []):
             self._count(sink, name, -1)
@@ -60,11 +84,11 @@ class Objects(MemoryObjects):
         for _, name in held:
             record = ":".join(name.split(":")[:2])
             if self._events[sink, name] > 1:
-                self._world.violate(f"{name} stands twice in {sink}")
+                self._world.violate(f"doubled: {name} stands twice in {sink}")
             if self._by_record[name] and self._refused[name]:
-                self._world.violate(f"{name} stands in the quarantine and in a sink")
+                self._world.violate(f"doubled: {name} stands in the quarantine and in a sink")
             if self._by_record[record] and self._refused[record]:
-                self._world.violate(f"{record} stands in the quarantine and in a sink")
+                self._world.violate(f"doubled: {record} stands in the quarantine and in a sink")
 
     def _count(self, sink: str, name: str, by: int) -> None:
         self._events[sink, name] += by
@@ -92,34 +116,57 @@ class Overwritten(Objects):
         return key
 
 
+@lru_cache(maxsize=4096)
+def held_lines(body: bytes) -> list[dict[str, Any]]:
+    """The lines of an object; many attempts write the same bytes."""
+    text = igzip.decompress(body) if body[:2] == b"\x1f\x8b" else decompressed(body)  # type: ignore[no-untyped-call]
+    return [orjson.loads(line) for line in text.splitlines()]
+
+
 def _contents(key: str, body: bytes) -> list[tuple[str, str]]:
     """What an object holds, as (stage, event id or user record). Refusals of per-record sinks don't count here."""
     if key.startswith(QUARANTINE):
-        return [(line["stage"], line["id"]) for line in lines(body) if line["stage"] != "deliver"]
-    return [("", line["_event_id"]) for line in lines(body)]
+        return [(line["stage"], line["id"]) for line in held_lines(body) if line["stage"] != "deliver"]
+    return [("", line["_event_id"]) for line in held_lines(body)]
 
 
 class Table(MemoryProgress):
-    """DynamoDB's conditional writes; every item goes through its attribute values and back."""
+    """DynamoDB's conditional writes; now and then an item goes through its attribute values and back."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
         self._world = world
+        self.settled: set[str] = set()
+        """Names of the Kinesis records that attempts have completed."""
 
     def write(self, item: Progress, /) -> Progress | None:
         """See `ProgressStore.write`."""
-        sent = from_item(to_item(item))
-        keys = list(sent.open)
+        keys = list(item.open)
         self._world.rng.shuffle(keys)
-        sent = replace(sent, open={key: sent.open[key] for key in keys})
-        if sent != item:
-            self._world.violate(f"{item} came back as {sent}")
+        sent = replace(item, open={key: item.open[key] for key in keys})
+        if self._world.rng.random() < 0.1 and from_item(to_item(item)) != item:
+            self._world.violate(f"{item} came back as {from_item(to_item(item))}")
         attempt = item.attempt
         what = (
             f"write r{item.revision} e{item.epoch} completed={item.completed or '-'} open={len(item.open)} "
             f"start={attempt.start} size={attempt.size} killed={attempt.killed}/{attempt.alone} ended={attempt.ended}"
         )
-        return self._world.effect(what, lambda: super(Table, self).write(sent), AT_WRITE, progress=True)
+        attempt_now = self._world.current
+
+        def act() -> Progress | None:
+            before = self.items.get(sent.key)
+            answer = super(Table, self).write(sent)
+            if answer is None and attempt_now is not None and not attempt_now.redrives:
+                self._settle(sent, before.completed if before else "", attempt_now.sequences)
+            return answer
+
+        return self._world.effect(what, act, AT_WRITE, progress=True)
+
+    def _settle(self, item: Progress, before: str, names: list[str]) -> None:
+        """Note which records an attempt has settled: those of its batch that the mark has passed."""
+        if item.completed > before:
+            ends = {name: sortable(name.rpartition(":")[2]) for name in names}
+            self.settled.update(name for name, at in ends.items() if before < at <= item.completed)
 
 
 class Search:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aetherstream.delivery.ledger import Ledger
 from aetherstream.delivery.progress import progress_key
 from aetherstream.engine import Engine
-from aetherstream.local.esm import Discard, FunctionError, Invoke, Mapping, MappingSettings, Result, Returned
+from aetherstream.local.esm import (
+    Discard,
+    FunctionError,
+    Invoke,
+    MappingSettings,
+    Result,
+    Returned,
+    Throttled,
+)
+from aetherstream.local.esm import Mapping as EventSourceMapping
 from aetherstream.quarantine import Quarantine
 from aetherstream.records import KinesisRecords, sortable
 from aetherstream.report import Report
@@ -18,13 +27,46 @@ from aetherstream.testing.builders import START, STREAM
 from aetherstream.testing.stores import InlineExecutor
 from tests.simulation.faults import Fault, Profile
 from tests.simulation.models import BUCKET, QUARANTINE, Objects, Search, Table
-from tests.simulation.workload import Item, Sent, Shape, send
+from tests.simulation.parallel import Interleaved
+from tests.simulation.recovery import Operators, RedriverVariant, records_of
+from tests.simulation.stream import Shard, Stream
+from tests.simulation.workload import Shape
 from tests.simulation.world import Attempt, World
 
 PIPELINE = "simulated"
 _FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:stream:live"
-_MOST = 600
-"""Turns that a schedule may need: faults end after 60 attempts, but poisonous records kill also then."""
+_MOST = 900
+"""Turns that a schedule may need: faults end after some attempts, but poisonous records kill also then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What is left out of a schedule, so that less of it shows the same."""
+
+    without: frozenset[Fault] = frozenset()
+    """Faults that it does not have."""
+    dropped: frozenset[str] = frozenset()
+    """Kinesis records that are not sent."""
+    spared: frozenset[int] = frozenset()
+    """Single faults that do not happen, by their number."""
+    calm_after: int | None = None
+    """Attempts after which nothing goes wrong any more."""
+    dice: int = 0
+    """Another course of events with the same records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A schedule of a certain kind: what a rare mistake needs to show."""
+
+    only: Mapping[Fault, float] | None = None
+    """These faults, so often."""
+    shape: dict[str, Any] = field(default_factory=dict)
+    """Fields of the shape as they have to be."""
+
+
+ANY = Setting()
+WHOLE = Cut()
 
 
 @dataclass
@@ -46,26 +88,32 @@ class Simulation:
 
     seed: int
     variant: Variant | None = None
-    only: frozenset[Fault] | None = None
-    rng: random.Random = field(init=False)
+    setting: Setting = ANY
+    cut: Cut = WHOLE
+    redriver: RedriverVariant | None = None
+    pipeline: str = PIPELINE
 
     def __post_init__(self) -> None:
         """Draw what this schedule is like."""
-        self.rng = rng = random.Random(self.seed)
-        self.profile = Profile.draw(rng, self.only)
-        self.shape = Shape.draw(rng, self.profile)
-        self.world = World(rng, self.profile)
+        cut = self.cut
+        # The course of events is drawn apart from the records: leaving one out changes nothing about the others.
+        plan, self.rng = random.Random(f"plan {self.seed}"), random.Random(f"course {self.seed} {cut.dice}")
+        self.profile = profile = Profile.draw(plan, self.setting.only).without(cut.without)
+        self.shape = replace(Shape.draw(plan), **self.setting.shape)
+        self.stream = Stream(plan, profile, cut.dropped, plain=self.shape.plain)
+        self.world = World(self.rng, profile, cut.spared)
+        self.world.eagerness = self.shape.eagerness
         self.objects = Objects(self.world)
         self.table = Table(self.world)
         self.search = Search(self.world)
-        self.shards = [f"shardId-{number:012d}" for number in range(rng.choice((1, 1, 1, 2)))]
-        self.sent = {shard: send(rng, self.profile, shard) for shard in self.shards}
         self.settings = MappingSettings(
             stream_arn=STREAM,
             function_arn=_FUNCTION,
-            batch_size=rng.choice((1, 3, 5, 20)),
-            maximum_record_age=rng.choice((-1, -1, 60)),
-            bisect=rng.random() < 0.7,
+            batch_size=self.shape.batch_size,
+            maximum_record_age=self.shape.age,
+            maximum_retry_attempts=self.shape.retries,
+            bisect=plan.random() < 0.7,
+            parallelization_factor=self.shape.parallel,
             report_batch_item_failures=True,
         )
         self.attempts: list[Attempt] = []
@@ -73,70 +121,88 @@ class Simulation:
         self.version = "v1"
         self.dead: set[str] = set()
         """Names of the Kinesis records in the dead letters."""
+        self.expired: set[str] = set()
+        """Names of the Kinesis records that were gone before they were read."""
+        self.finished: set[str] = set()
+        """Names of the Kinesis records that the mapping has moved past."""
+        self.operators = Operators(self, self.redriver)
+        self.cores: dict[str, Any] = {}
         self._idle: list[Process] = []
         self._made = 0
-        self._calm_after = rng.randint(5, 60)
+        drawn = plan.randint(4, 28)
+        self._calm_after = drawn if cut.calm_after is None else cut.calm_after
+        self._checkpoints: dict[str, list[str]] = {}
+        self._behind: dict[str, int] = {}
         self._mapping = self._begin({})
-        self._checkpoints: dict[str, list[str]] = {shard: [] for shard in self.shards}
 
     # -- Running -----------------------------------------------------------------------------------------------------
 
     def run(self) -> Simulation:
         """Run to the end. What is wrong then stands in `world.violations`."""
         try:
-            self._until_idle(limit=_MOST)
+            self._until_idle()
             self._become_calm()
-            # One more healthy record for each shard: what discards left open is emptied by its batch.
-            for shard, sent in self.sent.items():
-                last = Sent(shard, sent[-1].sequence + 1, self.world.now + START, (Item("pass", "a"),))
-                sent.append(last)
-                self._mapping.feed(shard, [last.record()], self.world.now + START)
-            self._until_idle(limit=_MOST)
+            self._until_idle()
+            self._recover()
+            # One more healthy record for each open shard: what discards left open is emptied by its batch.
+            for shard in self.stream.shards.values():
+                if not shard.closed:
+                    self.stream.ending(shard, self.world.now + START)
+            self._until_idle()
             self.world.end_abandoned()
         finally:
             self.world.end_abandoned(kill=True)
         return self
 
-    def _until_idle(self, limit: int) -> None:
-        world, mapping = self.world, self._mapping
-        for _ in range(limit):
+    def _recover(self) -> None:
+        """Bring every dead letter back, or discard it."""
+        self.operators.settle_all()
+
+    def _until_idle(self) -> None:
+        world = self.world
+        for _ in range(_MOST):
             mapping = self._mapping
-            wake = mapping.next_wake(world.now + START)
+            self._read(mapping)
+            wakes = [mapping.next_wake(world.now + START), self._next_arrival(mapping)]
+            wake = min((at for at in wakes if at is not None), default=None)
             if wake is None:
                 return
-            world.now = wake - START
-            for action in mapping.poll(wake):
+            world.now = max(world.now, wake - START)
+            for action in mapping.poll(world.now + START):
                 if isinstance(action, Discard):
                     self._discard(action)
                 else:
                     self._invoke(mapping, action)
             self._between()
-        world.violate(f"after {limit} turns there is still something to do")
+        world.violate(f"stuck: after {_MOST} turns there is still something to do")
 
     def _between(self) -> None:
-        world, profile, rng = self.world, self.profile, self.rng
+        world, rng = self.world, self.rng
         if len(self.attempts) >= self._calm_after:
             self._become_calm()
         world.others()
-        for shard in self.shards:
-            if (at := self._mapping.checkpoint(shard)) is not None:
-                self._checkpoints[shard].append(at)
+        self.operators.take_turns()
+        for name in self._mapping.shards:
+            at = self._mapping.checkpoint(name)
+            seen = self._checkpoints.setdefault(name, [])
+            if at is not None and (not seen or seen[-1] != at):
+                seen.append(at)
         if world.calm:
             return
-        if profile.happens(Fault.DEPLOYED, rng):
+        if world.happens(Fault.DEPLOYED):
             self.version = "v2" if self.version == "v1" else "v1"
             self.deployed.add(self.version)
             self._idle = [process for process in self._idle if rng.random() < 0.2]
             world.note(f"deployed {self.version}", Fault.DEPLOYED)
-        if profile.happens(Fault.OUTAGE, rng):
-            world.outage = rng.randint(5, 80)
+        if world.happens(Fault.OUTAGE):
+            world.outage = rng.randint(5, 60)
             world.note("begins", Fault.OUTAGE)
-        if profile.happens(Fault.PASSED_CHECKPOINT, rng):
+        if world.happens(Fault.PASSED_CHECKPOINT):
             after = {
                 shard: rng.choice(seen) for shard, seen in self._checkpoints.items() if seen and rng.random() < 0.7
             }
-            self._mapping = self._begin(after)
             world.note(f"reads again after {after}", Fault.PASSED_CHECKPOINT)
+            self._mapping = self._begin(after)
 
     def _become_calm(self) -> None:
         if not self.world.calm:
@@ -144,38 +210,107 @@ class Simulation:
         self.world.calm = True
         self.world.outage = 0
 
-    def _begin(self, after: dict[str, str]) -> Mapping:
-        mapping = Mapping(self.settings, self.rng)
-        now = self.world.now + START
-        for shard in self.shards:
-            mapping.add_shard(shard, after=after.get(shard))
-            mapping.feed(shard, [sent.record() for sent in self.sent[shard]], now)
+    # -- Reading the stream ------------------------------------------------------------------------------------------
+
+    def _begin(self, after: dict[str, str]) -> EventSourceMapping:
+        mapping = EventSourceMapping(self.settings, self.rng)
+        self._behind = {}
+        self._show(mapping, after)
         return mapping
+
+    def _show(self, mapping: EventSourceMapping, after: dict[str, str]) -> None:
+        """Make the shards known that are there by now."""
+        now = self.world.now + START
+        for shard in self.stream.shards.values():
+            if shard.name in self._behind or shard.opened > now:
+                continue
+            checkpoint = after.get(shard.name)
+            mapping.add_shard(shard.name, shard.parents, after=checkpoint, from_start=bool(shard.parents))
+            if shard.parents and shard.name not in self._checkpoints:
+                self._checkpoints[shard.name] = []
+                self.world.note(f"{shard.name} follows {' '.join(shard.parents)}", Fault.RESHARDED)
+            done = 0 if checkpoint is None else int(checkpoint)
+            self._behind[shard.name] = sum(1 for sent in shard.sent if sent.sequence <= done)
+
+    def _read(self, mapping: EventSourceMapping) -> None:
+        """Feed what has arrived. What is older than the stream keeps is gone."""
+        now = self.world.now + START
+        self._show(mapping, {})
+        for name, behind in self._behind.items():
+            shard = self.stream.shards[name]
+            if not mapping.room(name):
+                continue
+            upto = behind
+            while upto < len(shard.sent) and shard.sent[upto].arrival <= now:
+                upto += 1
+            if upto > behind:
+                mapping.feed(name, shard.records[self._trim(shard, behind, upto, now) : upto], now)
+                self._behind[name] = upto
+            if shard.closed and upto == len(shard.sent):
+                mapping.shard_end(name)
+
+    def _trim(self, shard: Shard, start: int, end: int, now: float) -> int:
+        horizon = now - self.stream.retention
+        while start < end and shard.sent[start].arrival < horizon:
+            name = shard.sent[start].name
+            if name not in self.finished and name not in self.expired:
+                self.expired.add(name)
+                self.world.note(f"{name} is gone", Fault.EXPIRED)
+            start += 1
+        return start
+
+    def _next_arrival(self, mapping: EventSourceMapping) -> float | None:
+        """When something comes that is not there yet; None where nothing does."""
+        waiting = [
+            self.stream.shards[name].sent[behind].arrival
+            for name, behind in self._behind.items()
+            if behind < len(self.stream.shards[name].sent) and mapping.room(name)
+        ]
+        waiting += [shard.opened for shard in self.stream.shards.values() if shard.name not in self._behind]
+        return min(waiting, default=None)
 
     # -- One invocation ----------------------------------------------------------------------------------------------
 
-    def _invoke(self, mapping: Mapping, invoke: Invoke) -> None:
+    def _invoke(self, mapping: EventSourceMapping, invoke: Invoke) -> None:
         world, rng = self.world, self.rng
+        batch = records_of(invoke.shard_id, invoke.event)
+        names = [f"{batch.shard}:{sequence}" for sequence in batch.sequences]
+        self._in_order(batch, names)
+        if world.happens(Fault.THROTTLED):
+            world.note("the invocation", Fault.THROTTLED)
+            mapping.finished(invoke.invocation_id, Throttled(), world.now + START)
+            return
         process = self._process()
-        batch = _batch(invoke)
-        short = not world.calm and self.profile.happens(Fault.SHORT_OF_TIME, rng)
+        short = world.happens(Fault.SHORT_OF_TIME)
+        left = rng.choice((10.0, 28.0, 28.0))  # 28 s: too few to take more records, enough to put what was taken
         if short:
             world.note("has little time", Fault.SHORT_OF_TIME)
 
         def seconds_left() -> float:
-            return 10.0 if short and not world.calm and rng.random() < 0.6 else 600.0
+            return left if short and not world.calm and rng.random() < 0.6 else 600.0
 
         attempt = Attempt(
             f"#{len(self.attempts)}/{process.name}/{process.version}",
             lambda: process.engine.process(batch, seconds_left),
-            [f"{batch.shard}:{sequence}" for sequence in batch.sequences],
+            names,
         )
-        if not world.calm and self.profile.happens(Fault.ABANDONED, rng):
-            attempt.abandon_at = rng.randint(1, 16)
+        if world.happens(Fault.ABANDONED):
+            attempt.abandon_at = self.shape.abandon_at or min(rng.randint(1, 6), rng.randint(1, 16))
         self.attempts.append(attempt)
         world.note(f"{attempt.name} begins with {batch.shard[-1]}:{' '.join(batch.sequences)}")
         world.run(attempt)
         mapping.finished(invoke.invocation_id, self._result(attempt, batch, process), world.now + START)
+
+    def _in_order(self, batch: KinesisRecords, names: list[str]) -> None:
+        """What is invoked comes behind everything of its partition key that was sent before it."""
+        before = set(names)
+        for key in dict.fromkeys(batch.keys):
+            wanted = [name for name, its in zip(names, batch.keys, strict=True) if its == key]
+            for sent in self.stream.sent():
+                if sent.key != key or sent.name == wanted[-1]:
+                    break
+                if sent.name not in self.finished and sent.name not in before and sent.name not in self.expired:
+                    self.world.violate(f"order: {wanted[-1]} is invoked before {sent.name}, of the same partition key")
 
     def _result(self, attempt: Attempt, batch: KinesisRecords, process: Process) -> Result:
         world = self.world
@@ -189,25 +324,28 @@ class Simulation:
         self._idle.append(process)
         self._believe(report, batch)
         world.note(f"{attempt.name} answers {report.failed_from or 'all done'} {report.error or ''}")
-        if not world.calm and self.profile.happens(Fault.RESPONSE_LOST, self.rng):
+        if world.happens(Fault.RESPONSE_LOST):
             world.note(f"{attempt.name}", Fault.RESPONSE_LOST)
             return FunctionError()
+        self.finished.update(f"{batch.shard}:{sequence}" for sequence in _done(report, batch))
         return Returned(report.response())
 
     def _believe(self, report: Report, batch: KinesisRecords) -> None:
         """What the response calls done has to be settled by now."""
-        done = batch.sequences[: batch.sequences.index(report.failed_from)] if report.failed_from else batch.sequences
+        done = _done(report, batch)
         item = self.table.items.get(progress_key(PIPELINE, STREAM, batch.shard))
         if done and (item is None or item.completed < sortable(done[-1])):
-            self.world.violate(f"the response calls {batch.shard}:{done[-1]} done, but it is not settled")
+            self.world.violate(f"lost: the response calls {batch.shard}:{done[-1]} done, but it is not settled")
 
     def _discard(self, discard: Discard) -> None:
         names = [f"{discard.shard_id}:{record.sequence_number}" for record in discard.records]
         self.dead.update(names)
+        self.operators.receive(discard)
+        self.finished.update(names)
         self.world.note(f"discarded {' '.join(names)}: {discard.condition}")
 
     def _process(self) -> Process:
-        cold = not self.world.calm and self.profile.happens(Fault.COLD, self.rng)
+        cold = self.world.happens(Fault.COLD)
         if self._idle and not cold:
             return self._idle.pop(self.rng.randrange(len(self._idle)))
         if cold:
@@ -216,18 +354,24 @@ class Simulation:
         name = f"p{self._made}"
         return Process(name, self.version, (self.variant or engine)(self, name, self.version))
 
+    def core(self, version: str) -> Any:
+        """The pure steps of a version; they keep nothing between batches."""
+        if version not in self.cores:
+            self.cores[version] = self.shape.core(version, self.world)
+        return self.cores[version]
+
 
 def parts(simulation: Simulation, name: str, version: str) -> dict[str, Any]:
     """What the engine of a process is made of."""
     shape = simulation.shape
     return {
         "pipeline": PIPELINE,
-        "core": shape.core(version, simulation.world),
+        "core": simulation.core(version),
         "store": simulation.objects,
         "ledger": Ledger(simulation.table, name),
         "quarantine": Quarantine(bucket=BUCKET, prefix=QUARANTINE, pipeline=PIPELINE),
         "record_sinks": [simulation.search] if shape.with_search else [],
-        "executor": InlineExecutor(),
+        "executor": Interleaved(simulation.world) if shape.interleaved else InlineExecutor(),
         "version": lambda: version,
     }
 
@@ -237,13 +381,5 @@ def engine(simulation: Simulation, name: str, version: str) -> Engine:
     return Engine(**parts(simulation, name, version))
 
 
-def _batch(invoke: Invoke) -> KinesisRecords:
-    records = [record["kinesis"] for record in invoke.event["Records"]]
-    return KinesisRecords(
-        STREAM,
-        invoke.shard_id,
-        [record["sequenceNumber"] for record in records],
-        [record["approximateArrivalTimestamp"] for record in records],
-        [record["partitionKey"] for record in records],
-        [record["data"] for record in records],
-    )
+def _done(report: Report, batch: KinesisRecords) -> list[str]:
+    return batch.sequences[: batch.sequences.index(report.failed_from)] if report.failed_from else batch.sequences

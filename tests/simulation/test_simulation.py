@@ -2,40 +2,42 @@ from collections import Counter
 
 import pytest
 
-from tests.simulation.__main__ import judge, schedule
-from tests.simulation.broken import BROKEN
+from tests.simulation.broken import BROKEN, SETTINGS
+from tests.simulation.campaign import Tally, parts
 from tests.simulation.check import check
 from tests.simulation.faults import Fault
-from tests.simulation.run import Simulation
+from tests.simulation.run import WHOLE, Cut, Setting, Simulation
+from tests.simulation.schedule import cut_of, judge, schedule, words
+from tests.simulation.shrink import Shrinker, shrunk
 
-SCHEDULES = 2_000
-_PART = 200
-
-LATECOMERS = frozenset({Fault.ABANDONED, Fault.LATE, Fault.KILLED_IN_FLIGHT, Fault.COLD})
-NEEDS = {
-    "unconditional puts": LATECOMERS,
-    "no epochs": LATECOMERS,
-    "completion under a newer epoch": LATECOMERS,
-    "no version rule": frozenset({Fault.DEPLOYED, Fault.REFUSED, Fault.COLD}),
-}
-"""Faults that bring a broken engine to light; by default all."""
+SCHEDULES = 20_000
+_ENOUGH = 1_000
+"""Schedules within which a broken engine has to be caught; most take a few tens."""
 
 
-@pytest.mark.parametrize("first", range(0, SCHEDULES, _PART))
-def test_every_event_is_delivered_once_whatever_happens(first: int) -> None:
-    for seed in range(first, first + _PART):
-        if wrong := judge(seed):
-            pytest.fail(f"{wrong[0]}\n{schedule(seed)}\nReplay: python -m tests.simulation {seed}", pytrace=False)
+def test_every_event_is_delivered_once_whatever_happens() -> None:
+    whole = Tally()
+    for part in parts(SCHEDULES):
+        whole.add(part)
+        if whole.failing:
+            pytest.fail(shrunk(min(whole.failing)), pytrace=False)
+    assert (whole.schedules, whole.failing) == (SCHEDULES, {})
 
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_an_engine_with_a_part_left_out_is_caught(name: str) -> None:
-    assert any(judge(seed, BROKEN[name], NEEDS.get(name)) for seed in range(600))
+    broken = BROKEN[name]
+    assert any(judge(seed, *broken) for seed in range(_ENOUGH))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_what_shows_a_broken_engine_does_not_trouble_the_whole_one(name: str) -> None:
+    assert {seed: wrong for seed in range(100) if (wrong := judge(seed, setting=SETTINGS[name]))} == {}
 
 
 def test_every_fault_happens() -> None:
     happened: Counter[Fault] = Counter()
-    for seed in range(80):
+    for seed in range(400):
         happened.update(fault for _, _, _, fault in Simulation(seed).run().world.log if fault)
     assert set(happened) == set(Fault)
 
@@ -44,8 +46,25 @@ def test_a_seed_replays_to_the_same_schedule() -> None:
     assert [schedule(seed) for seed in range(20)] == [schedule(seed) for seed in range(20)]
 
 
+def test_a_failing_schedule_shrinks_to_a_smaller_one_that_fails_alike() -> None:
+    broken = BROKEN["completion before the puts"]
+    seed = next(seed for seed in range(_ENOUGH) if judge(seed, *broken))
+    cut = Shrinker(seed, *broken).smallest()
+    assert cut is not None
+    whole = Simulation(seed, broken.variant, broken.setting, WHOLE, broken.redriver).run()
+    small = Simulation(seed, broken.variant, broken.setting, cut, broken.redriver).run()
+    kinds = [{wrong.partition(":")[0] for wrong in check(simulation)} for simulation in (whole, small)]
+    assert kinds[0] & kinds[1]
+    assert len(small.world.log) < len(whole.world.log) / 2
+
+
+def test_a_cut_reads_back_from_the_words_that_replay_it() -> None:
+    cut = Cut(frozenset({Fault.LATE, Fault.COLD}), frozenset({"shardId-000000000000:83"}), frozenset({3, 14}), 5, 2)
+    assert cut_of(words(cut)) == cut
+
+
 def test_without_faults_each_record_is_attempted_once() -> None:
-    simulation = Simulation(5, only=frozenset()).run()
+    simulation = Simulation(5, setting=Setting({})).run()
     assert check(simulation) == []
     attempted = [name for attempt in simulation.attempts for name in attempt.sequences]
-    assert sorted(attempted) == sorted(sent.name for records in simulation.sent.values() for sent in records)
+    assert sorted(attempted) == sorted(sent.name for sent in simulation.stream.sent())

@@ -15,7 +15,7 @@ from aetherstream.objects import Compression
 from aetherstream.records import Event, Events, KinesisRecords, Rejection
 from aetherstream.sinks.base import ObjectSink
 from aetherstream.sinks.s3 import S3Archive, by_field
-from aetherstream.testing.builders import START, JsonLists
+from aetherstream.testing.builders import JsonLists
 from tests.simulation.faults import Fault, Profile
 from tests.simulation.models import BUCKET
 from tests.simulation.world import Killed, World
@@ -78,6 +78,8 @@ class Sent:
     arrival: float
     items: tuple[Item, ...]
     """Empty: bytes that are no JSON."""
+    key: str = "key"
+    """Partition key."""
 
     @property
     def name(self) -> str:
@@ -88,24 +90,11 @@ class Sent:
         """As the stream holds it."""
         payloads = [item.payload() for item in self.items]
         data = orjson.dumps(payloads[0] if len(payloads) == 1 and isinstance(payloads[0], dict) else payloads)
-        return StreamRecord(str(self.sequence), "key", data if payloads else b"{oops", self.arrival)
+        return StreamRecord(str(self.sequence), self.key, data if payloads else b"{oops", self.arrival)
 
 
-def send(rng: random.Random, profile: Profile, shard: str) -> list[Sent]:
-    """Draw a shard's records. Sequence numbers have gaps, and grow by a digit on the way."""
-    sequence = rng.choice((7, 80, 990, 99_990))
-    at = START
-    sent = []
-    odd = rng.random() < 0.8
-    for _ in range(rng.randint(3, 12)):
-        sequence += rng.randint(1, 6)
-        at += rng.random() * 5
-        count = rng.choice((1, 1, 1, 2, 3, 0 if odd else 1))
-        sent.append(Sent(shard, sequence, at, tuple(_item(rng, profile, odd) for _ in range(count))))
-    return sent
-
-
-def _item(rng: random.Random, profile: Profile, odd: bool) -> Item:
+def draw_item(rng: random.Random, profile: Profile, odd: bool) -> Item:
+    """Draw a user record."""
     if profile.happens(Fault.POISON, rng):
         return Item(rng.choice(KILLERS), rng.choice(PARTITIONS))
     return Item(rng.choice(ORDINARY + (ODD if odd else ())), rng.choice(PARTITIONS))
@@ -206,17 +195,37 @@ class Shape:
     max_partitions: int = 200
     with_search: bool = True
     compression: Compression = "gzip"
-    versions: tuple[str, ...] = ("v1",)
+    batch_size: int = 5
+    age: int = -1
+    """`MaximumRecordAgeInSeconds`."""
+    retries: int = -1
+    """`MaximumRetryAttempts`."""
+    parallel: int = 1
+    """`ParallelizationFactor`."""
+    places: tuple[str, ...] = ("archive", "staging")
+    """The per-object sinks."""
+    eagerness: float = 0.4
+    """How soon what was given up goes on, and what is late lands."""
+    abandon_at: int = 0
+    """The effect before which attempts are given up, 0: any."""
+    plain: bool = False
+    """Whether every record simply passes."""
+    interleaved: bool = False
+    """Whether the puts of an attempt take turns; else each is done before the next one begins, in any order."""
 
     @classmethod
-    def draw(cls, rng: random.Random, profile: Profile) -> Shape:
+    def draw(cls, rng: random.Random) -> Shape:
         """Draw a set-up."""
         return cls(
             chunk=rng.choice((1, 3, 2000)),
             max_partitions=rng.choice((1, 2, 200, 200)),
             with_search=rng.random() < 0.6,
-            compression=rng.choice(("gzip", "zstd")),
-            versions=("v1", "v2") if profile.has(Fault.DEPLOYED) else ("v1",),
+            compression=rng.choice(("gzip", "gzip", "zstd")),
+            batch_size=rng.choice((1, 3, 5, 20)),
+            age=rng.choice((-1, 60)),
+            retries=rng.choice((-1, -1, 0, 1, 3)),
+            eagerness=rng.choice((0.03, 0.15, 0.4)),
+            interleaved=rng.random() < 0.1,
         )
 
     def core(self, version: str, world: World, sinks: Sequence[ObjectSink] | None = None) -> Core:
@@ -228,7 +237,7 @@ class Shape:
 
     def object_sinks(self) -> list[ObjectSink]:
         """A partitioned archive, and a sink with one object for all."""
-        return [
+        sinks: list[ObjectSink] = [
             Archive(
                 "archive",
                 bucket=BUCKET,
@@ -239,3 +248,8 @@ class Shape:
             ),
             S3Archive("staging", bucket=BUCKET, prefix="staging"),
         ]
+        return [sink for sink in sinks if sink.name in self.places]
+
+    def sinks(self) -> tuple[str, ...]:
+        """All sinks."""
+        return (*self.places, "search") if self.with_search else self.places

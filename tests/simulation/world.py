@@ -6,16 +6,16 @@ schedule is decided by the seed alone.
 
 from __future__ import annotations
 
+import _thread
 import random
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from aetherstream.delivery.put import Conflict, Missing, PreconditionFailed
 from aetherstream.errors import Retryable
-from aetherstream.report import Report
 from tests.simulation.faults import KILLS, Fault, Profile
 
 T = TypeVar("T")
@@ -26,18 +26,27 @@ class Killed(BaseException):
     """The process of the attempt ends here."""
 
 
+class Job(Protocol):
+    """One of the parallel puts of an attempt."""
+
+    def pause(self) -> None:
+        """Let the attempt's other puts go on; comes back when it is this one's turn again."""
+
+
 @dataclass(eq=False)
 class Attempt:
-    """One invocation of the function."""
+    """One invocation of the function, or one redrive."""
 
     name: str
-    body: Callable[[], Report]
+    body: Callable[[], Any]
     sequences: list[str]
     abandon_at: int | None = None
     """Number of the effect before which Lambda gives the attempt up."""
-    report: Report | None = None
+    report: Any = None
     error: BaseException | None = None
     done: bool = False
+    redrives: bool = False
+    """Whether it is an operator's."""
     abandoned: bool = False
     unclean: bool = False
     """Whether its end may look like that of a killed one."""
@@ -60,9 +69,15 @@ class Attempt:
 class World:
     """The baton, the faults, and the log of what happened."""
 
-    def __init__(self, rng: random.Random, profile: Profile) -> None:
+    def __init__(self, rng: random.Random, profile: Profile, spared: frozenset[int] = frozenset()) -> None:
+        """`spared`: numbers of the faults, in their order, that are not to happen after all."""
         self.rng = rng
         self.profile = profile
+        self.spared = spared
+        self.faults = 0
+        """Number of the next fault."""
+        self.eagerness = 0.4
+        """How soon what was given up goes on, and what is late lands."""
         self.calm = False
         """Once it is, nothing goes wrong any more."""
         self.outage = 0
@@ -72,6 +87,8 @@ class World:
         self.violations: list[str] = []
         self.late: list[tuple[str, Callable[[], object]]] = []
         self.current: Attempt | None = None
+        self.job: Job | None = None
+        """Whichever of the attempt's parallel puts is at work."""
         self.abandoned: list[Attempt] = []
 
     def note(self, what: str, fault: Fault | None = None) -> None:
@@ -100,9 +117,9 @@ class World:
             attempt.work()
             attempt.back.release()
 
-        threading.Thread(target=thread, daemon=True, name=attempt.name).start()
+        _thread.start_new_thread(thread, ())
         attempt.back.acquire()
-        self.current = None
+        self.current = self.job = None
         if not attempt.done:
             attempt.abandoned = attempt.unclean = True
             self.abandoned.append(attempt)
@@ -158,24 +175,41 @@ class World:
         if self.outage:
             self.outage -= 1
             return Fault.REFUSED if Fault.REFUSED in among else None
-        return self.profile.pick(among, self.rng)
+        return self._unless_spared(self.profile.pick(among, self.rng))
+
+    def happens(self, fault: Fault) -> bool:
+        """Whether this fault happens now."""
+        return not self.calm and self._unless_spared(fault if self.profile.happens(fault, self.rng) else None) is fault
+
+    def _unless_spared(self, fault: Fault | None) -> Fault | None:
+        if fault is None:
+            return None
+        self.faults += 1
+        return None if self.faults - 1 in self.spared else fault
 
     def _take_turns(self) -> None:
-        attempt = self.current
-        if attempt is None:
-            return
-        attempt.effects += 1
-        if attempt.abandoned or attempt.effects == attempt.abandon_at:
-            attempt.back.release()
-            attempt.go.acquire()
-            if attempt.doomed:
-                raise Killed
-            return
-        self.others()
+        attempt, job = self.current, self.job
+        if attempt is not None:
+            attempt.effects += 1
+            if attempt.effects == attempt.abandon_at or (attempt.abandoned and self.rng.random() < 0.7):
+                self.job = None
+                attempt.back.release()
+                attempt.go.acquire()
+                self.job = job
+                if attempt.doomed:
+                    raise Killed
+            elif attempt.abandoned:
+                pass
+            else:
+                self.job = None
+                self.others()
+                self.job = job
+        if job is not None:
+            job.pause()
 
     def others(self) -> None:
         """Let late requests land and abandoned attempts go on, as it comes."""
-        while (self.late or self.abandoned) and self.rng.random() < 0.4:
+        while (self.late or self.abandoned) and self.rng.random() < self.eagerness:
             if self.late and (not self.abandoned or self.rng.random() < 0.4):
                 self._land()
             else:

@@ -1,0 +1,99 @@
+"""Many schedules on all cores: what happened in them, and which failed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tests.simulation.check import check
+from tests.simulation.faults import Fault
+from tests.simulation.run import Simulation
+from tests.simulation.shrink import shrunk
+
+_PART = 250
+
+
+@dataclass
+class Tally:
+    """What came of a range of seeds."""
+
+    schedules: int = 0
+    records: int = 0
+    attempts: int = 0
+    dead_letters: int = 0
+    redrives: int = 0
+    expired: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    failing: dict[int, str] = field(default_factory=dict)
+    """Seed → the first thing that is wrong."""
+
+    def add(self, other: Tally) -> None:
+        """Add another range."""
+        for name in ("schedules", "records", "attempts", "dead_letters", "redrives", "expired"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.faults += other.faults
+        self.failing |= other.failing
+
+    def wrong(self, kind: str) -> int:
+        """How many schedules failed in this way."""
+        return sum(1 for text in self.failing.values() if text.startswith(f"{kind}:"))
+
+    def __str__(self) -> str:
+        kinds = sorted({text.partition(":")[0] for text in self.failing.values()} - {"lost", "doubled"})
+        others = "".join(f", {kind} {self.wrong(kind)}" for kind in kinds)
+        lines = [
+            f"{self.schedules:,} schedules: {self.records:,} Kinesis records in {self.attempts:,} attempts",
+            f"  {self.dead_letters:,} records in dead letters, {self.redrives:,} redrives and discards",
+            f"  {self.expired:,} records expired unread",
+            "faults injected:",
+            *(f"  {self.faults[fault.name]:>12,}  {fault.value}" for fault in Fault),
+            f"lost {self.wrong('lost')}, doubled {self.wrong('doubled')}{others}",
+        ]
+        return "\n".join(lines)
+
+
+def tally(first: int, last: int) -> Tally:
+    """Run the schedules `[first:last]`."""
+    done = Tally()
+    for seed in range(first, last):
+        simulation = Simulation(seed).run()
+        done.schedules += 1
+        done.records += sum(1 for _ in simulation.stream.sent())
+        done.attempts += len(simulation.attempts)
+        done.dead_letters += len(simulation.dead)
+        done.redrives += len(simulation.operators.attempts)
+        done.expired += len(simulation.expired - simulation.table.settled)
+        done.faults.update(fault.name for _, _, _, fault in simulation.world.log if fault)
+        if wrong := check(simulation):
+            done.failing[seed] = wrong[0]
+    return done
+
+
+def _part(bounds: tuple[int, int]) -> Tally:
+    return tally(*bounds)
+
+
+def parts(count: int) -> Iterator[Tally]:
+    """Run `count` schedules on all cores; yields what came of each part."""
+    bounds = [(first, min(first + _PART, count)) for first in range(0, count, _PART)]
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+        yield from pool.imap_unordered(_part, bounds)
+
+
+def campaign(count: int) -> int:
+    """Run `count` schedules, say what came of them, and show the first failing one as small as it gets."""
+    started, whole = time.monotonic(), Tally()
+    for part in parts(count):
+        whole.add(part)
+        if sys.stderr.isatty():
+            print(f"\r{whole.schedules:,} of {count:,}, {len(whole.failing)} failing", end="", file=sys.stderr)  # noqa: T201
+    print(f"\n{whole}\nin {time.monotonic() - started:,.0f} s on {os.cpu_count()} cores")  # noqa: T201
+    if whole.failing:
+        seeds = sorted(whole.failing)
+        print(f"failing seeds: {' '.join(map(str, seeds[:50]))}\n\nThe first of them, shrunk:\n{shrunk(seeds[0])}")  # noqa: T201
+    return bool(whole.failing)
