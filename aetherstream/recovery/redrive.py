@@ -179,12 +179,12 @@ class Redriver:
 
         for _ in range(_TRIES):
             if lease.item.completed >= end:
-                return
+                return None
             if lease.item.epoch != lease.number:
                 lease.commit()  # a number of our own above the claim's
             try:
                 self._empty(lease.item.open, lease, writer(), report)
-                lease.write(passed)
+                return lease.write(passed)
             except LeaseLost:
                 raise
             except Superseded:

@@ -1,10 +1,11 @@
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from aetherstream.delivery.progress import Noted
+from aetherstream.delivery.progress import Noted, Progress
 from aetherstream.delivery.put import Missing, PreconditionFailed
 from aetherstream.errors import ConfigurationError, Rejected, Retryable, Superseded, UsageError
 from aetherstream.records import KinesisRecords
@@ -14,6 +15,7 @@ from aetherstream.recovery.redrive_report import RedriveCount, RedriveReport
 from aetherstream.sinks.s3 import by_field
 from aetherstream.testing.builders import SHARD, STREAM, event_ids_of, kinesis_records, written
 from aetherstream.testing.sinks import MemoryRecordSink
+from aetherstream.testing.stores import MemoryProgress
 from tests.engine.harness import KEY, archive, process
 from tests.recovery.redriving import Effects, Killed, LandsLate, Recovery, kill, once
 
@@ -273,6 +275,31 @@ def test_a_live_batch_in_the_middle_is_delivered_beside_it(bench: Recovery, at: 
     bench.redriver(watched=bench.watched(effects)).redrive(letter())
     process(bench.engine(), batch)
     assert standing(bench) == ([*IDS, "500:0"], REFUSED)
+
+
+@pytest.mark.parametrize(("claims", "passes"), [(1, True), (4, True), (5, False)])
+def test_a_claim_just_before_the_mark_moves_is_emptied_too(bench: Recovery, claims: int, passes: bool) -> None:
+    class Claimed(MemoryProgress):
+        left = claims
+
+        def write(self, item: Progress, /) -> Progress | None:
+            if item.completed and self.left:
+                self.left -= 1
+                stored = self.items[KEY]
+                more = {f"data/archive/p=1/claim-{self.left}.ndjson.gz": Noted("003100", "v1")}
+                changes = {"revision": stored.revision + 1, "epoch": stored.epoch + 1}
+                self.items[KEY] = replace(stored, open={**stored.open, **more}, **changes)  # type: ignore[arg-type]
+            return super().write(item)
+
+    bench.progress = Claimed()
+    if passes:
+        bench.redriver().redrive(letter())
+        emptied = {key for _, key in bench.objects.objects if "claim-" in key}
+        assert emptied == {f"archive/p=1/claim-{at}.ndjson.gz" for at in range(claims)}
+        assert (standing(bench), bench.item.open) == ((IDS, REFUSED), {})
+    else:
+        with pytest.raises(Retryable, match="attempts claimed the shard 5 times"):
+            bench.redriver().redrive(letter())
 
 
 @pytest.mark.parametrize("at", range(2, 11))
