@@ -33,6 +33,6 @@ def captured(
     known = reader.shards()
     for shard in shards:
         if shard not in known:
-            raise UsageError(f"the stream has no shard {shard}{nearest(shard, known)}; it has {', '.join(known)}")
+            raise UsageError(f"the stream has no shard {shard}{nearest(shard, known)}")
     for shard in shards or known:
         yield from reader.read(shard, start, end)

@@ -13,6 +13,7 @@ import click
 
 from aetherstream.commands.deployed import Deployed, on_a_stack
 from aetherstream.commands.recovery import who
+from aetherstream.commands.words import count, span
 from aetherstream.errors import Retryable, UsageError
 
 if TYPE_CHECKING:
@@ -111,19 +112,16 @@ def _chosen(table: ProgressTable, pipeline: str | None, shards: Sequence[str]) -
     from aetherstream.transforms.mistakes import nearest
 
     views = table.shards()
+    if not views:
+        raise UsageError("the progress table is empty: no batch has been processed yet")
     names = sorted({view.pipeline for view in views})
     if pipeline is not None and pipeline not in names:
-        raise UsageError(
-            f"no shard of the pipeline {pipeline!r} has progress yet{nearest(pipeline, names)}; "
-            f"the table knows {', '.join(names) or 'none'}"
-        )
+        raise UsageError(f"no shard of the pipeline {pipeline!r} has progress yet{nearest(pipeline, names)}")
     views = [view for view in views if pipeline in (None, view.pipeline)]
     known = sorted({view.shard for view in views})
     for shard in shards:
         if shard not in known:
-            raise UsageError(f"the shard {shard} has no progress{nearest(shard, known)}; there are {', '.join(known)}")
-    if not views:
-        raise UsageError("the progress table is empty: no batch has been processed yet")
+            raise UsageError(f"the shard {shard} has no progress{nearest(shard, known)}")
     return [view for view in views if not shards or view.shard in shards]
 
 
@@ -132,12 +130,12 @@ def _lines(view: ShardView, reader: Any, now: datetime) -> Iterator[str]:
     if view.mark is None or view.arrival is None:
         yield f"{view.shard}: no mark (epoch {item.epoch})"
     else:
-        ago = _span((now - view.arrival).total_seconds())
+        ago = span((now - view.arrival).total_seconds())
         yield f"{view.shard}: up to {view.mark}, which arrived {_time(view.arrival)}, {ago} ago (epoch {item.epoch})"
         yield f"  {_behind(view, reader)}"
     yield f"  last attempt: {view.last_attempt}"
     if item.open:
-        yield f"  {_count(len(item.open), 'object')} of unfinished attempts:"
+        yield f"  {count(len(item.open), 'object')} of unfinished attempts:"
         yield from (f"    s3://{location}" for location in sorted(item.open)[:5])
         if len(item.open) > 5:
             yield f"    … and {len(item.open) - 5} more"
@@ -146,7 +144,7 @@ def _lines(view: ShardView, reader: Any, now: datetime) -> Iterator[str]:
         held = "redrives it until" if until > now else "began a redrive and did not end it; its lease ended at"
         yield f"  {item.lease.owner} {held} {_time(until)}"
     if item.redrive_keys:
-        yield f"  {_count(len(item.redrive_keys), 'object')} of an unfinished redrive; the next one empties them"
+        yield f"  {count(len(item.redrive_keys), 'object')} of an unfinished redrive; the next one empties them"
     totals = item.counters
     if totals:
         yield (
@@ -157,7 +155,7 @@ def _lines(view: ShardView, reader: Any, now: datetime) -> Iterator[str]:
         for name in sorted(key.removesuffix(".events") for key in totals if key.endswith(".events")):
             made, delivered = totals[f"{name}.events"], totals.get(f"{name}.delivered", 0)
             refused = totals.get(f"{name}.quarantined", 0)
-            yield f"  sink {name}: {made:,} events = {delivered:,} delivered + {refused:,} quarantined"
+            yield f"  sink {name}: {count(made, 'event')} = {delivered:,} delivered + {refused:,} quarantined"
 
 
 def _behind(view: ShardView, reader: Any) -> str:
@@ -169,7 +167,7 @@ def _behind(view: ShardView, reader: Any) -> str:
         return "what the stream has behind it can't be told: the shard is over, or the mark out of its retention"
     if seconds is None:
         return "nothing came after it"
-    return f"records wait behind it; the stream's end is {_span(seconds)} ahead"
+    return f"records wait behind it; the stream's end is {span(seconds)} ahead"
 
 
 def _facts(view: ShardView, reader: Any) -> dict[str, Any]:
@@ -203,17 +201,17 @@ def _consequences(view: ShardView) -> Iterator[str]:
     mark = "it has no mark" if view.mark is None else f"the mark {view.mark} is cleared"
     yield f"{view.shard} of {view.pipeline}: {mark}, the epoch goes from {item.epoch} to {item.epoch + 1}"
     if item.open:
-        yield f"  {_count(len(item.open), 'object')} of unfinished attempts are emptied (their records come again):"
+        yield f"  {count(len(item.open), 'object')} of unfinished attempts are emptied (their records come again):"
         yield from (f"    s3://{location}" for location in sorted(item.open))
     if item.redrive_keys:
-        yield f"  {_count(len(item.redrive_keys), 'object')} of an unfinished redrive are emptied: redrive it again"
+        yield f"  {count(len(item.redrive_keys), 'object')} of an unfinished redrive are emptied: redrive it again"
     if not item.attempt.ended:
         yield "  an attempt is under way or was killed; one that is under way is superseded, and its batch comes again"
     passed = item.counters.get("passed", 0)
     if passed:
         yield (
-            f"  {_count(passed, 'record')} were passed on to the sinks before. Those of them that Lambda brings again "
-            "are delivered again,"
+            f"  so far {count(passed, 'record')} went on to the sinks. Those of them that Lambda brings again are "
+            "delivered again,"
         )
         yield "  and stand in the sinks twice unless their objects are moved away first or the sinks' prefixes change"
     yield "  the totals go on from where they are"
@@ -235,16 +233,5 @@ def _warn_of_the_mapping(stack: Deployed) -> None:
         )
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def _time(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _span(seconds: float) -> str:
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"

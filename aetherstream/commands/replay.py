@@ -15,6 +15,7 @@ import click
 from aetherstream.commands.deployed import Deployed, on_a_stack
 from aetherstream.commands.recovery import Recovery, reader, wait_option
 from aetherstream.commands.times import TimeOption
+from aetherstream.commands.words import count
 from aetherstream.errors import Retryable, UsageError
 from aetherstream.records import KinesisRecords
 
@@ -65,7 +66,7 @@ def replay(
         from aetherstream.transforms.mistakes import nearest
 
         sinks = list(recovery.about["sinks"])
-        raise UsageError(f"the pipeline has no sink {unknown[0]!r}{nearest(unknown[0], sinks)}: {', '.join(sinks)}")
+        raise UsageError(f"the pipeline has no sink {unknown[0]!r}{nearest(unknown[0], sinks)}")
     if archive is None:
         units = _of_stream(stack, shards, start, end)
     else:
@@ -109,8 +110,8 @@ class Totals:
         self.kinesis += len(unit)
         names = ("records", "passed", "held", "quarantined", "still_quarantined", "dropped", "not_chosen", "left")
         self.records.update({name: report[name] for name in names})
-        for name, count in report["sinks"].items():
-            self.sinks.setdefault(name, Counter()).update(count)
+        for name, share in report["sinks"].items():
+            self.sinks.setdefault(name, Counter()).update(share)
         self.reasons.update(report["reasons"])
         self.not_settled += answer["not_settled"]
         self.refused_count += len(answer["refused"])
@@ -126,7 +127,7 @@ class Totals:
             "units": self.units,
             "kinesis_records": self.kinesis,
             "records": dict(self.records),
-            "sinks": {name: dict(count) for name, count in self.sinks.items()},
+            "sinks": {name: dict(share) for name, share in self.sinks.items()},
             "rejected": dict(self.reasons),
             "not_settled": self.not_settled,
             "refused": self.refused_count,
@@ -136,29 +137,31 @@ class Totals:
     def lines(self) -> Iterator[str]:
         """For people."""
         would = "would be " if self.dry_run else ""
-        yield f"{self.kinesis:,} Kinesis records read, {self.records['records']:,} user records replayed"
-        for name, count in self.sinks.items():
-            if count["events"]:
+        read, replayed = count(self.kinesis, "Kinesis record"), count(self.records["records"], "user record")
+        yield f"{read} read, {replayed} replayed"
+        for name, share in self.sinks.items():
+            if share["events"]:
                 yield (
-                    f"sink {name}: {count['events']:,} events = {count['delivered']:,} {would}delivered + "
-                    f"{count['held']:,} held already + {count['quarantined']:,} {would}quarantined + "
-                    f"{count['left']:,} left"
+                    f"sink {name}: {count(share['events'], 'event')} = {share['delivered']:,} {would}delivered + "
+                    f"{share['held']:,} held already + {share['quarantined']:,} {would}quarantined + "
+                    f"{share['left']:,} left"
                 )
         for name, words in (
             ("dropped", "dropped by a filter"),
             ("quarantined", f"{would}quarantined for the first time"),
-            ("still_quarantined", "in the quarantine before: `aetherstream quarantine replay` brings them back"),
+            ("still_quarantined", "in the quarantine before (`aetherstream quarantine replay`)"),
         ):
             if self.records[name]:
-                yield f"{self.records[name]:,} records {words}"
+                yield f"{count(self.records[name], 'record')} {words}"
         for reason, number in self.reasons.most_common():
             yield f"  {number:,}  {reason}"
         if self.not_settled:
-            yield f"{self.not_settled:,} Kinesis records behind their shard's mark: the stream function delivers them"
+            behind = count(self.not_settled, "Kinesis record")
+            yield f"{behind} behind the mark of the shard: left to the stream function"
         if self.refused_count:
-            yield f"{self.refused_count:,} records have no place in a sink, and stay in the archive only:"
+            yield f"{count(self.refused_count, 'record')} without a place in a sink, left in the archive only:"
             yield from (f"  {record}  {why}" for record, why in self.refused.items())
-        yield f"{self.objects:,} objects {would}written" + (". Nothing was changed." if self.dry_run else "")
+        yield f"{count(self.objects, 'object')} {would}written" + (". Nothing was changed." if self.dry_run else "")
 
 
 def _ask(recovery: Recovery, unit: KinesisRecords, totals: Totals, source: str, into: tuple[str, ...]) -> None:
