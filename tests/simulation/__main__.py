@@ -2,7 +2,8 @@
 
 python -m tests.simulation SEED [CUT ...]     prints one schedule; a cut is what `shrink` prints
 python -m tests.simulation shrink SEED        prints the smallest schedule that it finds to fail like this one
-python -m tests.simulation campaign COUNT     runs COUNT schedules on all cores and reports
+python -m tests.simulation FIRST LAST         runs a range of schedules on all cores and reports
+python -m tests.simulation campaign COUNT     the same from 0 on
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ def main(arguments: list[str]) -> int:
     """Run one of the three."""
     match arguments:
         case ["campaign", count]:
-            return campaign(int(count.replace("_", "")))
+            return campaign(0, int(count.replace("_", "")))
+        case [first, last] if first.isdecimal() and last.isdecimal():
+            return campaign(int(first), int(last))
         case ["shrink", seed]:
             print(shrunk(int(seed)))  # noqa: T201
             return 0

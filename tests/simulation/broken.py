@@ -353,6 +353,10 @@ LATECOMERS = Setting(
     {**_BATCHES, "eagerness": 0.1},
 )
 PARTS = Setting({Fault.PARTIAL: 1, Fault.REFUSED: 0.3, Fault.RESPONSE_LOST: 0.1}, {**_BATCHES, "chunk": 2000})
+STALE = Setting(
+    {Fault.SHORT_OF_TIME: 0.6, Fault.LATE: 0.6, Fault.LOST: 0.4},
+    {**_BATCHES, "with_search": False, "places": ("staging",), "compression": "gzip", "plain": True, "eagerness": 0.03},
+)
 VERSIONS = Setting({Fault.DEPLOYED: 0.5, Fault.REFUSED: 0.9, Fault.SHORT_OF_TIME: 0.5}, {**_BATCHES, "batch_size": 5})
 REDRIVES = Setting(
     {
@@ -371,7 +375,14 @@ REDRIVES = Setting(
 )
 
 
-SETTINGS = {"any": ANY, "latecomers": LATECOMERS, "parts": PARTS, "versions": VERSIONS, "redrives": REDRIVES}
+SETTINGS = {
+    "any": ANY,
+    "latecomers": LATECOMERS,
+    "stale": STALE,
+    "parts": PARTS,
+    "versions": VERSIONS,
+    "redrives": REDRIVES,
+}
 
 
 class Broken(NamedTuple):
@@ -387,6 +398,7 @@ BROKEN = {
     "keys by the batch": Broken(_planner(_KeyedByBatch)),
     "unconditional puts": Broken(_unconditional, LATECOMERS),
     "no epochs": Broken(_ledger(_KnowsNoEpochs), LATECOMERS),
+    "the epoch in the metadata alone": Broken(_epoch_in_metadata, STALE),
     "nothing is emptied": Broken(_engine(_EmptiesNothing)),
     "emptied after the puts": Broken(_engine(_EmptiesAfterwards)),
     "empty objects are deleted": Broken(_deleting, LATECOMERS),

@@ -78,20 +78,20 @@ def _part(bounds: tuple[int, int]) -> Tally:
     return tally(*bounds)
 
 
-def parts(count: int) -> Iterator[Tally]:
-    """Run `count` schedules on all cores; yields what came of each part."""
-    bounds = [(first, min(first + _PART, count)) for first in range(0, count, _PART)]
+def parts(start: int, end: int) -> Iterator[Tally]:
+    """Run the schedules `[start:end]` on all cores; yields what came of each part."""
+    bounds = [(first, min(first + _PART, end)) for first in range(start, end, _PART)]
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
         yield from pool.imap_unordered(_part, bounds)
 
 
-def campaign(count: int) -> int:
-    """Run `count` schedules, say what came of them, and show the first failing one as small as it gets."""
+def campaign(start: int, end: int) -> int:
+    """Run the schedules `[start:end]`, say what came of them, and show the first failing one as small as it gets."""
     started, whole = time.monotonic(), Tally()
-    for part in parts(count):
+    for part in parts(start, end):
         whole.add(part)
         if sys.stderr.isatty():
-            print(f"\r{whole.schedules:,} of {count:,}, {len(whole.failing)} failing", end="", file=sys.stderr)  # noqa: T201
+            print(f"\r{whole.schedules:,} of {end - start:,}, {len(whole.failing)} failing", end="", file=sys.stderr)  # noqa: T201
     print(f"\n{whole}\nin {time.monotonic() - started:,.0f} s on {os.cpu_count()} cores")  # noqa: T201
     if whole.failing:
         seeds = sorted(whole.failing)

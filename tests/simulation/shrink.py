@@ -14,8 +14,8 @@ from tests.simulation.recovery import RedriverVariant
 from tests.simulation.run import ANY, WHOLE, Cut, Setting, Simulation, Variant
 from tests.simulation.schedule import schedule, words
 
-_TRIES = 1_500
-_DICE = 12
+_TRIES = 3_000
+_DICE = 8
 
 
 class Shrinker:
@@ -39,12 +39,14 @@ class Shrinker:
         if not self._kind:
             return None
         best, improved = WHOLE, True
-        while improved and self._left:
+        while improved and self._left > 0:
             improved = False
             for cut in self._smaller(best):
                 kind, size, last = self._measure(cut)
                 if kind == self._kind and size < self._size:
                     best, self._size, self._last, improved = cut, size, last, True
+                    break
+                if self._left <= 0:
                     break
         return best
 
@@ -57,25 +59,30 @@ class Shrinker:
         return kind, (sum(1 for _ in simulation.stream.sent()), len(simulation.world.log)), simulation
 
     def _smaller(self, best: Cut) -> Iterator[Cut]:
-        """Cuts that take more away, the coarse ones first."""
+        """Cuts that take more away, the coarse ones first; each in several courses, because it changes the course."""
         last = self._last
+        coarse = [*self._less(best, last)]
+        for cut in coarse:
+            yield cut
+        for number in range(last.world.faults):
+            if number not in best.spared:
+                yield replace(best, spared=best.spared | {number})
+        for dice in range(1, _DICE):
+            for cut in (best, *coarse):
+                yield replace(cut, dice=best.dice + dice, spared=frozenset())
+
+    def _less(self, best: Cut, last: Simulation) -> Iterator[Cut]:
         happened = {fault for _, _, _, fault in last.world.log if fault}
         for fault in Fault:
             if last.profile.has(fault) and (fault in happened or fault is Fault.POISON):
                 yield replace(best, without=best.without | {fault})
         names = [sent.name for sent in last.stream.sent()]
-        for size in (len(names) // 2, len(names) // 4, 1):
-            for start in range(0, len(names), size or len(names)):
+        for size in sorted({len(names) // 2, len(names) // 4, 1} - {0}, reverse=True):
+            for start in range(0, len(names), size):
                 yield replace(best, dropped=best.dropped | set(names[start : start + size]))
         for calm in sorted({len(last.attempts) // 2, len(last.attempts) - 1, 1}):
             if calm > 0 and (best.calm_after is None or calm < best.calm_after):
                 yield replace(best, calm_after=calm)
-        for number in range(last.world.faults):
-            if number not in best.spared:
-                yield replace(best, spared=best.spared | {number})
-        for dice in range(1, _DICE):
-            if dice != best.dice and self._left > 0:
-                yield replace(best, dice=dice, spared=frozenset())
 
 
 def shrunk(

@@ -17,7 +17,7 @@ _ENOUGH = 1_000
 
 def test_every_event_is_delivered_once_whatever_happens() -> None:
     whole = Tally()
-    for part in parts(SCHEDULES):
+    for part in parts(0, SCHEDULES):
         whole.add(part)
         if whole.failing:
             pytest.fail(shrunk(min(whole.failing)), pytrace=False)
