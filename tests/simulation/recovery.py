@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aetherstream.local.esm import Discard
 from aetherstream.quarantine import Quarantine
 from aetherstream.records import KinesisRecords
+from aetherstream.recovery.dead_letters import parse
 from aetherstream.recovery.redrive import Redriver
 from aetherstream.testing.builders import START, STREAM
 from aetherstream.testing.stores import InlineExecutor
@@ -59,7 +60,7 @@ class Operators:
 
     def receive(self, discard: Discard) -> None:
         """Take a dead letter."""
-        self.units.append(Unit(records_of(discard.shard_id, discard.event)))
+        self.units.append(Unit(parse(discard.s3_key, discard.s3_body(), stream=STREAM).records()))
 
     def busy(self) -> bool:
         """Whether a redrive is under way that does not go on now."""
