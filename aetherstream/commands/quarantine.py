@@ -242,12 +242,9 @@ def _run(
             _tell(number, answer, dry=not yes)
     selection.complain()
     if not as_json:
-        word = "discarded" if do.endswith("discard") else "delivered, or found delivered, and marked"
-        click.echo(
-            f"{plural(totals.envelopes, 'envelope')}: {plural(totals.finished, 'record')} "
-            f"{word if yes else 'would be ' + word.removesuffix(', and marked')}"
-            + (f"; {totals.unmended} not mended by the patch" if totals.unmended else "")
-        )
+        word = "discarded" if do.endswith("discard") else "delivered, or found delivered"
+        mended = f"; {totals.unmended} not mended by the patch" if totals.unmended else ""
+        click.echo(f"{plural(totals.finished, 'record')} {'' if yes else 'would be '}{word}{mended}")
         if not yes:
             click.echo("nothing has been changed: --yes does it")
     if totals.bad:
@@ -256,7 +253,11 @@ def _run(
 
 def _tell(number: int, answer: Answer, *, dry: bool) -> None:
     state = answer["state"]
-    click.echo(f"[{number}] {'would be ' if dry and state not in _BAD else ''}{state}")
+    if "finished" in answer:
+        state = f"{answer['finished']} of {plural(answer['records'], 'record')} {'would be ' if dry else ''}replayed"
+    elif dry and state not in _BAD:
+        state = f"would be {state}"
+    click.echo(f"[{number}] {state}")
     if "message" in answer:
         click.echo(f"  {answer['message']}")
     for report in answer.get("reports", ()):

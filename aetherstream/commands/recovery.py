@@ -18,6 +18,9 @@ from aetherstream.errors import AetherStreamError, Retryable, UsageError
 SECONDS = 900
 """AWS: the longest that a function runs."""
 
+LISTED = 4
+"""Most objects that a report names one by one."""
+
 Answer = Mapping[str, Any]
 
 yes_option = click.option("--yes", is_flag=True, help="Do it. Without this, only say what would be done.")
@@ -113,7 +116,7 @@ def accounting(report: Mapping[str, Any]) -> Iterator[str]:
         (report["passed"], f"{would}delivered"),
         (report["held"], "delivered before"),
         (report["quarantined"], f"{would}quarantined"),
-        (report["still_quarantined"], "in the quarantine before"),
+        (report["still_quarantined"], "in the quarantine already"),
         (report["dropped"], "dropped by a filter"),
         (report["not_chosen"], "not chosen"),
         (report["left"], "left: a sink can't take them now"),
@@ -124,8 +127,11 @@ def accounting(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {name}: {count['events']} events, {count['delivered']} {would}delivered, {count['held']} held before"
     for reason, number in sorted(report["reasons"].items()):
         yield f"  refused {number}: {reason}"
-    for location in report["objects"]:
-        yield f"  {'would write' if report['dry_run'] else 'wrote'} s3://{location}"
+    wrote = "would write" if report["dry_run"] else "wrote"
+    if len(report["objects"]) > LISTED:
+        yield f"  {wrote} {len(report['objects'])} objects (--json names them)"
+    else:
+        yield from (f"  {wrote} s3://{location}" for location in report["objects"])
 
 
 def plural(number: int, what: str) -> str:
