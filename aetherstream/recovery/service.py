@@ -350,7 +350,8 @@ class Service:
         for option in ("where", "fingerprints", "why", "source", "into"):
             if request.get(option):
                 result[option] = request[option]
-        result["patched"] = len(request.get("patched") or {})
+        if request.get("patched"):
+            result["patched"] = sorted(request["patched"])
         by = str(request.get("by") or "unknown")
         action = Action(self._new_id(), self._clock(), by, str(request["do"]), target, result)
         answer["audit"] = f"s3://{self._audit.bucket}/{self._audit.write(action)}"

@@ -359,7 +359,7 @@ def test_patched_bytes_are_delivered_instead(world: World) -> None:
     answer = replay(world, STRICT, patched=patched)
     assert answer["finished"] == 1
     assert (f"{broken}:0", 9) in world.archived()
-    assert world.read("p/audit/day=")[0]["result"]["patched"] == 1
+    assert world.read("p/audit/day=")[0]["result"]["patched"] == [broken]
 
 
 def test_a_patch_may_not_make_two_records_of_one(world: World) -> None:
