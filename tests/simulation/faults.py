@@ -11,6 +11,8 @@ from enum import Enum
 class Fault(Enum):
     """One kind of mishap."""
 
+    __hash__ = object.__hash__  # an enum's own hashes the name each time
+
     # At an effect (a request to a service)
     KILLED_BEFORE = "the process is killed before it"
     KILLED_AFTER = "the process is killed after it"

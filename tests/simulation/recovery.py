@@ -12,6 +12,7 @@ from aetherstream.quarantine import Quarantine
 from aetherstream.records import KinesisRecords
 from aetherstream.recovery.dead_letters import parse
 from aetherstream.recovery.redrive import Redriver
+from aetherstream.recovery.redrive_report import RedriveReport
 from aetherstream.testing.builders import START, STREAM
 from aetherstream.testing.stores import InlineExecutor
 from tests.simulation.faults import Fault
@@ -116,6 +117,7 @@ class Operators:
                 return redriver.discard(unit.records)
             return redriver.redrive(unit.records, select=select)
 
+        told = self._rehearse(redriver, unit) if world.calm and not unit.discarded and rng.random() < 0.1 else None
         attempt = Attempt(name, body, unit.names, redrives=True)
         if world.happens(Fault.ABANDONED):
             attempt.abandon_at = rng.randint(1, 12)
@@ -124,6 +126,27 @@ class Operators:
         world.note(f"{name} begins with {' '.join(unit.names)}")
         world.run(attempt)
         world.note(f"{name} came to {attempt.report or attempt.error!r}")
+        if told is not None and attempt.report is not None and self._promised(attempt.report) != told:
+            world.violate(f"other: the dry run said {told}, and it came to {self._promised(attempt.report)}")
+
+    def _rehearse(self, redriver: Redriver, unit: Unit) -> dict[str, Any] | None:
+        """What a dry run says will become of the unit; it must not change anything."""
+        simulation, world = self._simulation, self._simulation.world
+        before = dict(simulation.objects.objects), dict(simulation.table.items), dict(simulation.search.documents)
+        attempt = Attempt("rehearsal", lambda: redriver.redrive(unit.records, dry_run=True), unit.names, redrives=True)
+        world.run(attempt)
+        if (simulation.objects.objects, simulation.table.items, simulation.search.documents) != before:
+            world.violate(f"other: the dry run of {' '.join(unit.names)} changed something")
+        return None if attempt.report is None else self._promised(attempt.report)
+
+    def _promised(self, report: RedriveReport) -> dict[str, Any]:
+        """What a dry run can know: not what a per-record sink will say."""
+        counts = {name: report.count(name) for name in self._simulation.shape.places}
+        return {
+            "records": (report.records, report.dropped, report.not_chosen, report.still_quarantined),
+            "sinks": {name: (count.events, count.held, count.delivered) for name, count in counts.items()},
+            "objects": sorted(key for key in report.objects if f"/{QUARANTINE}/" not in key),
+        }
 
     def _kills(self, unit: Unit) -> bool:
         return self._simulation.world.calm and len(unit.tries) > 1 and isinstance(unit.tries[-1].error, Killed)

@@ -225,12 +225,16 @@ class Simulation:
             if shard.name in self._behind or shard.opened > now:
                 continue
             checkpoint = after.get(shard.name)
-            mapping.add_shard(shard.name, shard.parents, after=checkpoint, from_start=bool(shard.parents))
+            mapping.add_shard(shard.name, self._parents(shard), after=checkpoint, from_start=bool(shard.parents))
             if shard.parents and shard.name not in self._checkpoints:
                 self._checkpoints[shard.name] = []
                 self.world.note(f"{shard.name} follows {' '.join(shard.parents)}", Fault.RESHARDED)
             done = 0 if checkpoint is None else int(checkpoint)
             self._behind[shard.name] = sum(1 for sent in shard.sent if sent.sequence <= done)
+
+    def _parents(self, shard: Shard) -> tuple[str, ...]:
+        """What the mapping is told of a shard's parents."""
+        return shard.parents
 
     def _read(self, mapping: EventSourceMapping) -> None:
         """Feed what has arrived. What is older than the stream keeps is gone."""

@@ -9,6 +9,7 @@ from tests.simulation.faults import Fault
 from tests.simulation.run import WHOLE, Cut, Setting, Simulation
 from tests.simulation.schedule import cut_of, judge, schedule, words
 from tests.simulation.shrink import Shrinker, shrunk
+from tests.simulation.stream import Shard
 
 SCHEDULES = 20_000
 _ENOUGH = 1_000
@@ -33,6 +34,18 @@ def test_an_engine_with_a_part_left_out_is_caught(name: str) -> None:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_what_shows_a_broken_engine_does_not_trouble_the_whole_one(name: str) -> None:
     assert {seed: wrong for seed in range(100) if (wrong := judge(seed, setting=SETTINGS[name]))} == {}
+
+
+class Orphans(Simulation):
+    """The mapping takes children for shards without parents."""
+
+    def _parents(self, shard: Shard) -> tuple[str, ...]:
+        return ()
+
+
+def test_children_that_are_read_before_their_parents_are_caught() -> None:
+    found = [wrong for seed in range(200) for wrong in check(Orphans(seed).run())]
+    assert {wrong.partition(":")[0] for wrong in found} == {"order"}
 
 
 def test_every_fault_happens() -> None:
