@@ -124,6 +124,7 @@ def redrive(**options: Any) -> None:
 @dlq.command()
 @click.argument("keys", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every dead letter that is waiting.")
+@_queue_option
 @yes_option
 @wait_option
 @why_option
@@ -134,7 +135,7 @@ def discard(**options: Any) -> None:
 
     They stay in the bucket until its lifecycle rule ends them, marked, and may still be redriven by their key.
     """
-    _act("dlq discard", **options, where=None, queue=None)
+    _act("dlq discard", **options, where=None)
 
 
 def _act(
@@ -168,7 +169,7 @@ def _act(
             click.echo(json.dumps({"letter": name, **answer}))
         else:
             _tell(number, name, answer, dry=not yes)
-        if messages is not None and yes and answer["state"] == "redriven":
+        if messages is not None and yes and answer["state"] not in {*_BAD, "partial"}:
             messages.delete(name)
     if not as_json and not yes:
         click.echo("nothing has been changed: --yes does it")
@@ -257,12 +258,10 @@ class _Queue:
         self._receipts: dict[str, str] = {}
 
     def messages(self) -> Iterator[tuple[str, str]]:
-        """Id and body of each."""
+        """Id and body of each. Raises UsageError where the queue can't be read."""
         try:
             while True:
-                answer = self._client.receive_message(
-                    QueueUrl=self._url, MaxNumberOfMessages=10, VisibilityTimeout=HIDDEN_SECONDS
-                )
+                answer = self._ask("receive_message", MaxNumberOfMessages=10, VisibilityTimeout=HIDDEN_SECONDS)
                 found = [one for one in answer.get("Messages", []) if one["MessageId"] not in self._receipts]
                 if not found:
                     return
@@ -271,11 +270,19 @@ class _Queue:
                     yield one["MessageId"], one["Body"]
         finally:
             for receipt in self._receipts.values():
-                self._client.change_message_visibility(QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=0)
+                self._ask("change_message_visibility", ReceiptHandle=receipt, VisibilityTimeout=0)
 
     def delete(self, message: str) -> None:
         """Delete a message."""
-        self._client.delete_message(QueueUrl=self._url, ReceiptHandle=self._receipts.pop(message))
+        self._ask("delete_message", ReceiptHandle=self._receipts.pop(message))
+
+    def _ask(self, operation: str, **request: Any) -> Any:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            return getattr(self._client, operation)(QueueUrl=self._url, **request)
+        except (BotoCoreError, ClientError) as error:
+            raise UsageError(f"--queue {self._url}: {error}") from error
 
 
 def _row(key: str, letter: DeadLetter, mark: LetterMark | None) -> None:
