@@ -45,20 +45,19 @@ class Marks:
 
     def letters(self) -> dict[str, LetterMark]:
         """The last mark of each dead letter, by its key. One listing, no reads."""
+        return self._last(self._letters)
+
+    def _last(self, prefix: str) -> dict[str, LetterMark]:
         found = {}
-        for listed in self._reader.list(self._bucket, self._letters):
+        for listed in self._reader.list(self._bucket, prefix):  # by key, so by time
             key, _, name = listed.key.removeprefix(self._letters).rpartition("/")
             at, state, action = name.removesuffix(".json").split("_", 2)
-            found[key] = LetterMark(state, at, action)  # in the order of the keys, so of time
+            found[key] = LetterMark(state, at, action)
         return found
 
     def letter(self, key: str) -> LetterMark | None:
         """The last mark of one dead letter."""
-        last = None
-        for listed in self._reader.list(self._bucket, f"{self._letters}{key}/"):
-            at, state, action = listed.key.rpartition("/")[2].removesuffix(".json").split("_", 2)
-            last = LetterMark(state, at, action)
-        return last
+        return self._last(f"{self._letters}{key}/").get(key)
 
     def mark_letter(self, key: str, state: LetterState, action: str, at: datetime) -> None:
         """Mark a dead letter."""

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from aetherstream.core import Decode
@@ -27,6 +28,9 @@ from aetherstream.recovery.marks import EnvelopeState, LetterState, Marks
 from aetherstream.recovery.redrive import Redriver
 from aetherstream.recovery.replay import Replayer, from_json
 from aetherstream.recovery.selection import matching
+
+NAMED = 2_000
+"""Most records, or objects, that an answer names."""
 
 Answer = dict[str, Any]
 Reread = Callable[[DeadLetter], KinesisRecords]
@@ -106,7 +110,7 @@ class Service:
             known = ", ".join(actions)
             return {"state": "refused", "message": f"the recovery function knows no action {do!r}: it knows {known}"}
         try:
-            return actions[do](request)
+            return _short(actions[do](request))
         except LeaseHeld as error:
             return {"state": "held", "message": str(error), "who": error.who, "until": error.until}
         except Rejected as error:
@@ -357,6 +361,15 @@ class Service:
         answer["audit"] = f"s3://{self._audit.bucket}/{self._audit.write(action)}"
         mark(action)
         return answer
+
+
+def _short(answer: Answer) -> Answer:
+    """The answer with long lists of its reports cut (AWS: 6 MB for a response); the audit trail has all of them."""
+    for report in [*answer.get("reports", ()), *([answer["report"]] if "report" in answer else ())]:
+        for name, held in report.items():
+            if isinstance(held, list | dict) and len(held) > NAMED:
+                report[name] = held[:NAMED] if isinstance(held, list) else dict(islice(held.items(), NAMED))
+    return answer
 
 
 def _kinesis_record(name: str) -> str:

@@ -457,3 +457,10 @@ def test_interrupted_before_its_mark_and_done_again_it_comes_to_the_same(world: 
     archived = world.archived()
     assert service.handle({"do": do, "key": key})["state"] == answer["state"]
     assert (world.archived(), len(world.audit())) == (archived, 1)
+
+
+def test_an_answer_names_a_bounded_number_of_records_and_the_audit_trail_all(world: World) -> None:
+    refused = event_of([json.dumps([{"n": "x"}] * 3000)])
+    answer = world.service().handle({"do": "dlq redrive", "key": world.bury(refused)})
+    assert (answer["report"]["quarantined"], len(answer["report"]["still_refused"])) == (3000, 2000)
+    assert len(world.read("p/audit/day=")[0]["result"]["report"]["still_refused"]) == 3000
