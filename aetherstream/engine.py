@@ -101,11 +101,13 @@ class Engine:
             opening = self._ledger.open(key, Sortable(batch.sequences))
             _refuse_another_stream(batch, opening)
             if opening.attempt.size == 0:
-                return self._settle(batch, opening, report)
+                if self._settle(batch, opening, report):
+                    return
+                continue
             plan = self._plan(batch, opening, report, seconds_left)
             if plan.is_empty and not opening.item.open:
                 if self._finish(batch, opening, plan, report):
-                    return None
+                    return
                 continue
             claim = self._claim(batch, opening, plan, report)
             if claim is not None:
@@ -138,16 +140,16 @@ class Engine:
             self._ledger.complete(claim, sortable(batch.sequences[end - 1]), arrival, totals)
         if end < len(batch):
             report.leave(batch.sequences[end], delivered.why)
-        return None
+        return
 
     # -- The steps of an attempt, in their order ---------------------------------------------------------------------
 
-    def _settle(self, batch: KinesisRecords, opening: Opening, report: Report) -> None:
+    def _settle(self, batch: KinesisRecords, opening: Opening, report: Report) -> bool:
         """Every record was settled before: the answer of that attempt was lost, or a passed checkpoint read again."""
         report.restart()
         report.records_in = report.settled = len(batch)
         report.check()
-        self._ledger.settle(opening.item, report.totals(opening.item.counters))
+        return self._ledger.settle(opening.item, report.totals(opening.item.counters))
 
     def _plan(self, batch: KinesisRecords, opening: Opening, report: Report, seconds_left: SecondsLeft) -> Plan:
         start = opening.settled

@@ -141,10 +141,15 @@ class Ledger:
             # Remember who we are: a claim by the same process proves that it was not killed.
             self._known.pop(key, None)
 
-    def settle(self, item: Progress, counters: Mapping[str, int]) -> None:
-        """Count a batch that was settled as a whole: one write, of which nothing depends."""
+    def settle(self, item: Progress, counters: Mapping[str, int]) -> bool:
+        """Count a batch that was settled as a whole; False where the mark was set back: open the batch again.
+
+        The marks that attempts write only rise; but a process that was warm during a reset would settle by the old one.
+        """
         with suppress(Retryable):
-            self._write(replace(item, revision=item.revision + 1, counters=counters))
+            stored = self._write(replace(item, revision=item.revision + 1, counters=counters))
+            return stored is None or stored.completed >= item.completed
+        return True
 
     def _is_first(self, opening: Opening, item: Progress) -> bool:
         """Write a claim; False where the item had moved on. Raises Superseded where a later attempt moved it.
@@ -191,5 +196,6 @@ class Unledgered:
     def give_up(self, key: str) -> None:
         """Note nothing."""
 
-    def settle(self, item: Progress, counters: Mapping[str, int]) -> None:
+    def settle(self, item: Progress, counters: Mapping[str, int]) -> bool:  # noqa: ARG002
         """Note nothing."""
+        return True

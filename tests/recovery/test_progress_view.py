@@ -219,3 +219,13 @@ def test_an_attempt_that_was_under_way_can_not_complete_after_a_reset() -> None:
     bench.objects = During()
     report = process(bench.engine(), batch(1, arrival=1_763_712_000.0))
     assert (counted(report), bench.item.completed, bench.ids) == ({"records_in": 1, "left": 1}, "", [])
+
+
+def test_a_process_that_was_warm_during_a_reset_delivers_a_batch_that_it_had_settled() -> None:
+    bench = Bench()
+    engine = bench.engine()
+    again = batch(1, 2, arrival=1_763_712_000.0)
+    process(engine, again)
+    bench.objects.objects.clear()
+    set_back(bench.item, bench.progress, bench.objects)
+    assert (counted(process(engine, again)), bench.ids) == ({"records_in": 2, "passed": 2}, ["100:0", "110:0"])
