@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from aetherstream.delivery.ledger import Ledger, Opening
 from aetherstream.delivery.progress import Attempt, Progress
-from aetherstream.delivery.reader import Listed
 from aetherstream.engine import Delivered, Engine, SecondsLeft
 from aetherstream.errors import Retryable, Superseded
 from aetherstream.objects import empty_object
 from aetherstream.plan import Plan, PlannedObject, Planner
 from aetherstream.records import KinesisRecords, sortable
-from aetherstream.recovery.held import Held
-from aetherstream.recovery.lease import HeldLease, Leases
-from aetherstream.recovery.redrive import Redriver
 from aetherstream.report import Report
+from tests.simulation.broken_redrives import BROKEN_REDRIVES
 from tests.simulation.faults import Fault
 from tests.simulation.models import held_lines
-from tests.simulation.recovery import RedriverVariant, redrive_parts
+from tests.simulation.recovery import RedriverVariant
 from tests.simulation.run import ANY, Setting, Simulation, Variant, parts
 
 
@@ -257,96 +254,6 @@ class _CoversOnlyWhatItPut(Engine):
         return delivered
 
 
-class _SeesNoHolder(Leases):
-    """Takes the lease whoever holds it, and writes whoever has taken it since."""
-
-    def take(self, item: Progress) -> HeldLease:
-        taken = super().take(replace(item, lease=None))
-        return _Careless(taken.item, self._store, self._clock, self._lease)
-
-
-class _Careless(HeldLease):
-    def _write(self, change: Callable[[Progress], Progress]) -> Progress:
-        item = self.item
-        for _ in range(20):
-            changed = replace(change(item), revision=item.revision + 1)
-            stored = self._store.write(changed)
-            if stored is None or stored == changed:
-                self.item = changed
-                return changed
-            item = stored
-        raise Retryable("met another writer")
-
-
-class _NotesNoRedriveKeys(Leases):
-    def take(self, item: Progress) -> HeldLease:
-        taken = super().take(item)
-        return _Forgetful(taken.item, self._store, self._clock, self._lease)
-
-
-class _Forgetful(HeldLease):
-    def write(self, change: Callable[[Progress], Progress]) -> None:
-        super().write(lambda item: replace(change(item), redrive_keys=()))
-
-
-class _LooksNowhere(Redriver):
-    def _look_up(self, *_: Any) -> Held:
-        return Held()
-
-
-class _LooksWhereItWouldPut(Redriver):
-    """Looks for events only in the partitions where today's pipeline would put them."""
-
-    def _look_up(self, unit: KinesisRecords, *rest: Any) -> Held:
-        paths = self._core.prepare(unit, 0, len(unit)).groups.get("archive", {})
-        whole = self._archive
-        self._archive = _Partly(whole, [f"archive/{path}/" for path in paths])
-        try:
-            return super()._look_up(unit, *rest)
-        finally:
-            self._archive = whole
-
-
-class _Partly:
-    def __init__(self, inner: Any, under: Sequence[str]) -> None:
-        self._inner, self._under = inner, tuple(under)
-        self.get = inner.get
-
-    def list(self, bucket: str, prefix: str, /) -> Iterator[Listed]:
-        found = self._inner.list(bucket, prefix)
-        return (one for one in found if prefix != "archive/" or one.key.startswith(self._under))
-
-
-class _LeavesTheUnfinished(Redriver):
-    def _empty_unfinished(self, *_: Any) -> None:
-        return
-
-
-class _LeavesTheMark(Redriver):
-    def _pass(self, *_: Any) -> None:
-        return
-
-
-class _PassesWithoutEmptying(Redriver):
-    def _empty(self, locations: Any, lease: Any, writer: Any, report: Any) -> None:
-        if locations is not lease.item.open:
-            super()._empty(locations, lease, writer, report)
-
-
-def _redriver(kind: type[Redriver]) -> RedriverVariant:
-    return lambda simulation, name: kind(**redrive_parts(simulation, name))
-
-
-def _leases(kind: type[Leases]) -> RedriverVariant:
-    def make(simulation: Simulation, name: str) -> Redriver:
-        made = redrive_parts(simulation, name)
-        redriver = Redriver(**made)
-        redriver._leases = kind(made["progress"], owner=name, clock=made["clock"])
-        return redriver
-
-    return make
-
-
 _BATCHES = {"chunk": 1, "batch_size": 20, "max_partitions": 200, "age": -1, "retries": -1, "with_search": True}
 LATECOMERS = Setting(
     {Fault.ABANDONED: 0.6, Fault.LATE: 0.4, Fault.PARTIAL: 0.4, Fault.COLD: 0.5, Fault.KILLED_IN_FLIGHT: 0.4},
@@ -415,12 +322,6 @@ BROKEN = {
     "completion under a newer epoch": Broken(_ledger(_NeverSuperseded), LATECOMERS),
     "settled records are delivered again": Broken(_ledger(_SettlesNothing)),
     "crashers are never isolated": Broken(_ledger(_NeverIsolates)),
-    "redrive without the lease": Broken(None, REDRIVES, _leases(_SeesNoHolder)),
-    "redrive notes no keys": Broken(None, REDRIVES, _leases(_NotesNoRedriveKeys)),
-    "redrive looks nowhere": Broken(None, REDRIVES, _redriver(_LooksNowhere)),
-    "redrive looks where it would put": Broken(None, REDRIVES, _redriver(_LooksWhereItWouldPut)),
-    "redrive leaves what is unfinished": Broken(None, REDRIVES, _redriver(_LeavesTheUnfinished)),
-    "redrive leaves the mark": Broken(None, REDRIVES, _redriver(_LeavesTheMark)),
-    "redrive passes without emptying": Broken(None, REDRIVES, _redriver(_PassesWithoutEmptying)),
+    **{name: Broken(None, REDRIVES, redriver) for name, redriver in BROKEN_REDRIVES.items()},
 }
 """What is left out → what has it not, and the schedules that show it."""
