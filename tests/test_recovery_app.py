@@ -39,18 +39,16 @@ def objects() -> MemoryObjects:
     return stored
 
 
-@pytest.fixture
-def app(
-    objects: MemoryObjects,
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],  # before the logger binds to the standard output
-) -> RecoveryApp:
+@pytest.fixture(autouse=True)
+def _a_logger_of_its_own(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     # Powertools keeps one handler a service, bound to the standard output that it met first.
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", request.node.nodeid)
     monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", "INFO")
-    path = write(tmp_path, PIPELINE)
+
+
+def app(objects: MemoryObjects, folder: Path) -> RecoveryApp:
+    """The function around a store in memory."""
+    path = write(folder, PIPELINE)
     environ = {
         "AETHERSTREAM_PIPELINE": str(path),
         "AETHERSTREAM_STREAM": STREAM,
@@ -79,8 +77,10 @@ def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [{name: line[name] for name in names if name in line} for line in lines]
 
 
-def test_a_request_is_answered_and_logged(app: RecoveryApp, capsys: pytest.CaptureFixture[str]) -> None:
-    answer = app.handle({"do": "dlq redrive", "key": KEY, "by": "me@here"}, Context())
+def test_a_request_is_answered_and_logged(
+    objects: MemoryObjects, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = app(objects, tmp_path).handle({"do": "dlq redrive", "key": KEY, "by": "me@here"}, Context())
     assert (answer["state"], answer["report"]["passed"]) == ("redriven", 1)
     assert logged(capsys) == [
         {
@@ -95,19 +95,19 @@ def test_a_request_is_answered_and_logged(app: RecoveryApp, capsys: pytest.Captu
 
 
 def test_what_hinders_a_request_stands_in_the_answer_and_in_the_log(
-    app: RecoveryApp, capsys: pytest.CaptureFixture[str]
+    objects: MemoryObjects, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answer = app.handle({"do": "dlq redrive", "key": "x"}, Context())
+    answer = app(objects, tmp_path).handle({"do": "dlq redrive", "key": "x"}, Context())
     assert answer == {"state": "unusable", "message": "s3://dead/x: there is no such object"}
     [line] = logged(capsys)
     assert (line["state"], line["cause"]) == ("unusable", "s3://dead/x: there is no such object")
 
 
 def test_messages_of_the_queue_get_a_partial_batch_response(
-    app: RecoveryApp, objects: MemoryObjects, capsys: pytest.CaptureFixture[str]
+    objects: MemoryObjects, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     named = json.dumps({"Records": [{"s3": {"bucket": {"name": "dead"}, "object": {"key": KEY}}}]})
     event = {"Records": [{"messageId": "1", "body": named}, {"messageId": "2", "body": "hello"}]}
-    assert app.handle(event, Context()) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
+    assert app(objects, tmp_path).handle(event, Context()) == {"batchItemFailures": [{"itemIdentifier": "2"}]}
     assert len([key for _, key in objects.objects if key.startswith("p/archive/")]) == 1
     assert logged(capsys)[-1] == {"level": "INFO", "message": "messages done", "messages": 2, "again": ["2"]}
