@@ -1,7 +1,7 @@
 """The real engine, ledger, conditional puts and redrives against models of their world, in virtual time, by a seed.
 
 `faults` enumerates what goes wrong, `workload` says what is sent and what must come of it, `stream` has its shards,
-`world` takes turns between attempts, `parallel` between the puts of one, `models` are the services, `run` drives one
-schedule, `recovery` the operators, `check` compares, `broken` proves that the checks bite, `shrink` finds the small
-schedule in a failing one, `campaign` runs many. `python -m tests.simulation` says how to replay one.
+`reading` hands them on, `world` takes turns between attempts, `parallel` between the puts of one, `models` are the
+services, `run` drives one schedule, `recovery` the operators, `check` compares, `broken` proves that the checks bite,
+`shrink` finds the small schedule in a failing one, `campaign` runs many. `python -m tests.simulation` says how.
 """

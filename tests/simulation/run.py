@@ -28,6 +28,7 @@ from aetherstream.testing.stores import InlineExecutor
 from tests.simulation.faults import Fault, Profile
 from tests.simulation.models import BUCKET, QUARANTINE, Objects, Search, Table
 from tests.simulation.parallel import Interleaved
+from tests.simulation.reading import Reading
 from tests.simulation.recovery import Operators, RedriverVariant, records_of
 from tests.simulation.stream import Shard, Stream
 from tests.simulation.workload import Shape
@@ -131,8 +132,7 @@ class Simulation:
         self._made = 0
         drawn = plan.randint(4, 28)
         self._calm_after = drawn if cut.calm_after is None else cut.calm_after
-        self._checkpoints: dict[str, list[str]] = {}
-        self._behind: dict[str, int] = {}
+        self.checkpoints: dict[str, list[str]] = {}
         self._mapping = self._begin({})
 
     # -- Running -----------------------------------------------------------------------------------------------------
@@ -162,8 +162,8 @@ class Simulation:
         world = self.world
         for _ in range(_MOST):
             mapping = self._mapping
-            self._read(mapping)
-            wakes = [mapping.next_wake(world.now + START), self._next_arrival(mapping)]
+            self._reading.read()
+            wakes = [mapping.next_wake(world.now + START), self._reading.next_arrival()]
             wake = min((at for at in wakes if at is not None), default=None)
             if wake is None:
                 return
@@ -184,7 +184,7 @@ class Simulation:
         self.operators.take_turns()
         for name in self._mapping.shards:
             at = self._mapping.checkpoint(name)
-            seen = self._checkpoints.setdefault(name, [])
+            seen = self.checkpoints.setdefault(name, [])
             if at is not None and (not seen or seen[-1] != at):
                 seen.append(at)
         if world.calm:
@@ -198,9 +198,7 @@ class Simulation:
             world.outage = rng.randint(5, 60)
             world.note("begins", Fault.OUTAGE)
         if world.happens(Fault.PASSED_CHECKPOINT):
-            after = {
-                shard: rng.choice(seen) for shard, seen in self._checkpoints.items() if seen and rng.random() < 0.7
-            }
+            after = {shard: rng.choice(seen) for shard, seen in self.checkpoints.items() if seen and rng.random() < 0.7}
             world.note(f"reads again after {after}", Fault.PASSED_CHECKPOINT)
             self._mapping = self._begin(after)
 
@@ -213,65 +211,13 @@ class Simulation:
     # -- Reading the stream ------------------------------------------------------------------------------------------
 
     def _begin(self, after: dict[str, str]) -> EventSourceMapping:
-        mapping = EventSourceMapping(self.settings, self.rng)
-        self._behind = {}
-        self._show(mapping, after)
-        return mapping
+        self._reading = Reading(EventSourceMapping(self.settings, self.rng), self)
+        self._reading.show(after)
+        return self._reading.mapping
 
-    def _show(self, mapping: EventSourceMapping, after: dict[str, str]) -> None:
-        """Make the shards known that are there by now."""
-        now = self.world.now + START
-        for shard in self.stream.shards.values():
-            if shard.name in self._behind or shard.opened > now:
-                continue
-            checkpoint = after.get(shard.name)
-            mapping.add_shard(shard.name, self._parents(shard), after=checkpoint, from_start=bool(shard.parents))
-            if shard.parents and shard.name not in self._checkpoints:
-                self._checkpoints[shard.name] = []
-                self.world.note(f"{shard.name} follows {' '.join(shard.parents)}", Fault.RESHARDED)
-            done = 0 if checkpoint is None else int(checkpoint)
-            self._behind[shard.name] = sum(1 for sent in shard.sent if sent.sequence <= done)
-
-    def _parents(self, shard: Shard) -> tuple[str, ...]:
+    def parents(self, shard: Shard) -> tuple[str, ...]:
         """What the mapping is told of a shard's parents."""
         return shard.parents
-
-    def _read(self, mapping: EventSourceMapping) -> None:
-        """Feed what has arrived. What is older than the stream keeps is gone."""
-        now = self.world.now + START
-        self._show(mapping, {})
-        for name, behind in self._behind.items():
-            shard = self.stream.shards[name]
-            if not mapping.room(name):
-                continue
-            upto = behind
-            while upto < len(shard.sent) and shard.sent[upto].arrival <= now:
-                upto += 1
-            if upto > behind:
-                mapping.feed(name, shard.records[self._trim(shard, behind, upto, now) : upto], now)
-                self._behind[name] = upto
-            if shard.closed and upto == len(shard.sent):
-                mapping.shard_end(name)
-
-    def _trim(self, shard: Shard, start: int, end: int, now: float) -> int:
-        horizon = now - self.stream.retention
-        while start < end and shard.sent[start].arrival < horizon:
-            name = shard.sent[start].name
-            if name not in self.finished and name not in self.expired:
-                self.expired.add(name)
-                self.world.note(f"{name} is gone", Fault.EXPIRED)
-            start += 1
-        return start
-
-    def _next_arrival(self, mapping: EventSourceMapping) -> float | None:
-        """When something comes that is not there yet; None where nothing does."""
-        waiting = [
-            self.stream.shards[name].sent[behind].arrival
-            for name, behind in self._behind.items()
-            if behind < len(self.stream.shards[name].sent) and mapping.room(name)
-        ]
-        waiting += [shard.opened for shard in self.stream.shards.values() if shard.name not in self._behind]
-        return min(waiting, default=None)
 
     # -- One invocation ----------------------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ def test_what_shows_a_broken_engine_does_not_trouble_the_whole_one(name: str) ->
 class Orphans(Simulation):
     """The mapping takes children for shards without parents."""
 
-    def _parents(self, shard: Shard) -> tuple[str, ...]:
+    def parents(self, shard: Shard) -> tuple[str, ...]:
         return ()
 
 
