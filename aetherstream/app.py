@@ -36,7 +36,10 @@ WORKERS = 16
 # A request that hangs must end before Lambda ends the function: that would look like a record that kills it.
 # Three tries of at most 2 + 5 s and the pauses between them stay within the 25 s that the engine keeps for a put.
 CLIENT = Config(
-    connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3}, max_pool_connections=WORKERS
+    connect_timeout=2,
+    read_timeout=5,
+    retries={"mode": "standard", "total_max_attempts": 3},  # botocore: `max_attempts` would not count the first
+    max_pool_connections=WORKERS,
 )
 
 

@@ -10,9 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
-from aetherstream.app import App, engine_of, start
+from aetherstream.app import CLIENT, App, engine_of, start
 from aetherstream.compose import tables_of
 from aetherstream.delivery.ledger import Unledgered
 from aetherstream.delivery.put import ObjectStore
@@ -374,3 +375,8 @@ def test_the_version_is_that_of_the_file_as_the_environment_completes_it(
         app(tmp_path, text, environ=environ).handle(EVENT, Context())
     default, written_out, changed, other = versions(capsys)
     assert (default == written_out, default != changed, default == other) == (True, True, True)
+
+
+def test_a_request_is_tried_three_times_in_all_as_the_time_kept_for_a_put_assumes() -> None:
+    settings: Any = boto3.client("s3", region_name="us-east-1", config=CLIENT).meta.config
+    assert settings.retries["total_max_attempts"] == 3
