@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 N      ?= 336776
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint types validate bench simulate check lock clean
+.PHONY: help setup demo test unit lint types validate bench simulate faults check lock clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -48,6 +48,9 @@ simulate: setup  ## Run a long simulation of delivery on all cores (N=20000 for 
 
 bench: setup  ## Measure the engine against its floor and its peer
 	@$(BIN)/python -m bench
+
+faults: setup  ## Inject every fault into the one-machine stack and write their page in docs (a quarter of an hour)
+	@$(BIN)/python -m tests.faults
 
 check: lint types validate test  ## What CI runs
 

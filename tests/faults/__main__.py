@@ -1,4 +1,4 @@
-"""Run the faults: `python -m tests.faults [RECORDS] [NAME ...]`. All of them together write docs/faults.md anew."""
+"""Run the faults: `python -m tests.faults [RECORDS] [NAME ...]`. All of them together write their page in docs anew."""
 
 from __future__ import annotations
 

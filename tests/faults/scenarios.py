@@ -113,6 +113,7 @@ SLOW_PUTS: dict[str, Any] = {
 }
 """The objects of an attempt come one after the other, so that it can be seen in its middle."""
 
+# No rule here loses S3's answer to a put: it has no body to cut, so microburst's `abort_frac` mostly lets it through.
 SCENARIOS = (
     Scenario(
         "s3-slow-down",
@@ -142,14 +143,6 @@ SCENARIOS = (
             },
         ),
         at_least=20,
-    ),
-    Scenario(
-        "s3-lost-answers",
-        "S3 stores the object, and the answer is lost: 30 % of the puts",
-        "answers",
-        ({"service": "s3", "operation": "PutObject", "probability": 0.3, "response": {"abort_frac": 0.0}},),
-        at_least=20,
-        in_suite=False,
     ),
     Scenario(
         "s3-time-out",
@@ -272,7 +265,7 @@ SCENARIOS = (
     ),
     Scenario(
         "all-at-once",
-        "S3 slows down, cuts uploads and loses answers, DynamoDB throttles and loses answers, the function is killed",
+        "S3 slows down and cuts uploads, DynamoDB throttles and loses answers, the function is killed",
         "faults",
         (
             refuse("s3", "SlowDown", 503, operation="PutObject", probability=0.1),
@@ -282,7 +275,6 @@ SCENARIOS = (
                 "probability": 0.1,
                 "request": {"cut_upload": {"after_frac": 0.5}},
             },
-            {"service": "s3", "operation": "PutObject", "probability": 0.1, "response": {"abort_frac": 0.0}},
             refuse("dynamodb", "ThrottlingException", 400, probability=0.1),
             {"service": "dynamodb", "operation": "PutItem", "probability": 0.1, "response": {"abort_frac": 0.0}},
             SLOW_PUTS,

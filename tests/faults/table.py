@@ -1,4 +1,4 @@
-"""docs/faults.md, written from what a run of all scenarios led to."""
+"""The page of the faults, written from what a run of all scenarios led to."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from tests.faults.run import Outcome
 from tests.stack_fixture import ROOT
 
-PAGE = ROOT / "docs/faults.md"
+PAGE = ROOT / "docs" / "faults.md"
 
 INTRODUCTION = """\
 # Faults on the one-machine stack
