@@ -141,10 +141,11 @@ class S3Archive:
                 groups[row].append(index)
             except KeyError:
                 groups[row] = [index]
-            except TypeError:  # unhashable: a list or an object
-                refused[index] = Rejected(
-                    "partition value is not a scalar", f"partition value {row!r:.80}: not a scalar"
-                )
+            except TypeError:  # unhashable: a list or an object, which can't be written either
+                try:
+                    self._write_path(row)
+                except Rejected as error:
+                    refused[index] = error
         paths: dict[str, list[int]] = {}
         for row, members in groups.items():
             try:

@@ -73,7 +73,7 @@ def test_events_without_a_place_are_told(stack: MemoryStack) -> None:
     stack.deploy(TWO_SINKS)
     assert said(stack, "--archive", "archive", "--into", "second")[2:] == [
         "1 record without a place in a sink, left in the archive only:",
-        "  shardId-000000000000:130:0  partition value (<class 'list'>, [1]): not a scalar",
+        "  shardId-000000000000:130:0  partition value [1] is not a scalar",
         "1 object written",
     ]
 

@@ -217,7 +217,7 @@ def test_a_record_whose_events_come_in_several_units_is_delivered_whole(world: W
 def test_an_event_without_a_place_in_the_sink_is_told_and_not_quarantined(world: World) -> None:
     world.process(ONE_SINK, kinesis_records([event(1, kind=[1]), event(2)]))
     done = world.replay(TWO_SINKS, world.archived()[0], source="archive", into=["second"])
-    assert done.refused == {f"{SHARD}:100:0": "partition value (<class 'list'>, [1]): not a scalar"}
+    assert done.refused == {f"{SHARD}:100:0": "partition value [1] is not a scalar"}
     assert (world.ids("second"), world.lines("quarantine")) == (["110:0"], [])
 
 
