@@ -25,6 +25,7 @@ from demo.traffic import expectation, traffic
 STATE = Path(".aetherstream/demo")
 REPORT = Path("demo/report.json")
 DRAIN_SECONDS = 1800
+STOP_SECONDS = 20
 # The template's default of 30 s makes larger objects; here nobody wants to wait for the last batch to fill.
 PARAMETERS = {"MaximumBatchingWindowInSeconds": "3"}
 
@@ -37,6 +38,7 @@ class Sender:
         self.error: BaseException | None = None
         self._stack = stack
         self._flights = flights
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="producer", daemon=True)
 
     def start(self) -> None:
@@ -51,10 +53,17 @@ class Sender:
             stream = self._stack.outputs["StreamName"]
             with Producer(stream, client=self._stack.clients.kinesis) as producer:
                 for transmission in traffic(self._flights):
+                    if self._stopping.is_set():
+                        break
                     producer.put(transmission.data, transmission.partition_key)
                     self.sent += 1
         except BaseException as error:  # noqa: BLE001 - raised again by `check`
             self.error = error
+
+    def stop(self) -> None:
+        """Send nothing more, and let the producer deliver what it holds while the stack still stands."""
+        self._stopping.set()
+        self._thread.join(STOP_SECONDS)
 
     def check(self) -> None:
         if self.error is not None:
@@ -76,15 +85,18 @@ def run(flights: int, console: Console) -> Findings:
         started = time.monotonic()
         sender = Sender(stack, flights)
         sender.start()
-        with Progress(
-            TextColumn("  {task.description:<12}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("Kinesis records"),
-            TimeElapsedColumn(),
-            console=console,
-        ) as bars:
-            _watch(stack, sender, bars)
+        try:
+            with Progress(
+                TextColumn("  {task.description:<12}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("Kinesis records"),
+                TimeElapsedColumn(),
+                console=console,
+            ) as bars:
+                _watch(stack, sender, bars)
+        finally:
+            sender.stop()
         seconds = time.monotonic() - started
         return collect(stack, expectation(flights), seconds)
 
