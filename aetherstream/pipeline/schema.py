@@ -5,6 +5,7 @@ file is loaded. The loader itself checks filled-in files against `strict_schema`
 """
 
 from functools import cache
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -37,6 +38,8 @@ def strict_schema(model: type[msgspec.Struct]) -> dict[str, Any]:
     for definition in schema["$defs"].values():
         if definition.get("required") == []:
             del definition["required"]
+        if "description" in definition:  # a docstring, which Python itself has cleaned of its indentation since 3.13
+            definition["description"] = cleandoc(definition["description"])
     for one_key in _ONE_KEY:
         if one_key.__name__ in schema["$defs"]:
             schema["$defs"][one_key.__name__] |= {"minProperties": 1, "maxProperties": 1}
