@@ -91,7 +91,8 @@ def path_safe(value: Any) -> str:
         return "true" if value else "false"
     if not isinstance(value, str | int | float):
         raise Rejected("partition value is not a scalar", f"partition value {value!r:.80} is not a scalar")
-    text = str(value)
+    # -0.0 equals 0.0, so in one batch they go together; they have to in every batch.
+    text = str(value + 0.0 if isinstance(value, float) else value)
     if not _UNSAFE.isdisjoint(text) or not text.isascii() or text in {".", ".."}:
         text = "".join(_escape(c) for c in text) if text not in {".", ".."} else text.replace(".", "%2E")
     if len(text) > _MAX_VALUE:

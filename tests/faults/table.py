@@ -13,7 +13,7 @@ INTRODUCTION = """\
 # Faults on the one-machine stack
 
 The function as `sam` built and deployed it, a producer, and between them and AWS a proxy that spoils calls on the
-wire: [microburst](https://pypi.org/project/microburst/), and for requests that fail in part a small one of our own
+wire: microburst (from PyPI), and for requests that fail in part a small one of our own
 (`tests/faults/partial.py`). Records flow through two shards while the faults are injected. Then everything is waited
 for, and the stream, the archive, the quarantine and the dead letters are read. Why it holds is argued in
 [delivery guarantees](delivery-guarantees.md).

@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aetherstream.errors import Rejected
@@ -131,6 +131,7 @@ def test_different_texts_are_written_differently(one: str, other: str) -> None:
 
 
 @given(st.lists(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)), max_size=20))
+@example([0.0, -0.0])
 @settings(max_examples=200, deadline=None)
 def test_partitioning_places_every_value_once_under_its_text(values: list[Any]) -> None:
     paths, refused = placed([{"p": value} for value in values], by_field("p"))
