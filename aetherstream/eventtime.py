@@ -143,6 +143,17 @@ def field_reader(path: str) -> Callable[[Event], Any]:
     return read
 
 
+def moment(text: str) -> datetime:
+    """Read a time that a person wrote: epoch seconds, or ISO 8601 (UTC unless it says otherwise).
+
+    Raises ValueError, OverflowError or OSError for what is neither.
+    """
+    try:
+        return datetime.fromtimestamp(float(text), UTC)
+    except ValueError:
+        return _utc(datetime.fromisoformat(text))
+
+
 def _iso8601(value: Any) -> float:
     return _utc(datetime.fromisoformat(value)).timestamp()
 

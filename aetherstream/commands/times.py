@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from aetherstream.eventtime import moment
+
 _AGO = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -24,10 +26,6 @@ class TimeOption(click.ParamType):
         if ago := _AGO.fullmatch(str(value)):
             return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
         try:
-            try:
-                return datetime.fromtimestamp(float(value), UTC)
-            except ValueError:
-                moment = datetime.fromisoformat(value)
+            return moment(value)
         except (ValueError, OverflowError, OSError):
             self.fail(f"{value!r} is neither an ISO 8601 time, epoch seconds nor a span such as 6h", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

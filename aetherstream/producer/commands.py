@@ -7,13 +7,14 @@ import random
 import sys
 import time
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 import click
 import orjson
 
+from aetherstream.eventtime import moment
 from aetherstream.producer.calls import connect
 from aetherstream.producer.model import MIB, Limits, Timing
 from aetherstream.producer.producer import Producer
@@ -37,13 +38,9 @@ class StartOption(click.ParamType):
         if str(value).lower() in ("latest", "trim_horizon"):
             return str(value).upper()
         try:
-            try:
-                return datetime.fromtimestamp(float(value), UTC)
-            except ValueError:
-                moment = datetime.fromisoformat(value)
+            return moment(value)
         except (ValueError, OverflowError, OSError):
             self.fail(f"{value!r} is neither latest, trim_horizon, an ISO 8601 time nor epoch seconds", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @click.command()
