@@ -61,7 +61,8 @@ lock: setup  ## Resolve the locked requirements anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-annotate --custom-compile-command "make lock" --extra tracing --constraint requirements/dev.txt \
 	  --no-emit-package boto3 --no-emit-package botocore --no-emit-package s3transfer --no-emit-package urllib3 \
-	  --no-emit-package python-dateutil pyproject.toml -o requirements/function.txt
+	  --no-emit-package python-dateutil --no-emit-package opensearch-protobufs --no-emit-package grpcio \
+	  pyproject.toml -o requirements/function.txt
 
 clean:  ## Remove what was built; keeps the virtual environment
 	@rm -rf .aws-sam .aetherstream build dist .pytest_cache .mypy_cache .ruff_cache
