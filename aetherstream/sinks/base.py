@@ -42,13 +42,41 @@ class ObjectSink(Protocol):
 
 
 @dataclass(slots=True)
+class Documents:
+    """Documents for a per-record sink, by column; the i-th entries of all columns belong together."""
+
+    ids: list[str] = field(default_factory=list)
+    """Each once: the event id, or the data's own identity."""
+    places: list[str] = field(default_factory=list)
+    """What the sink's placement gave each: of OpenSearch, the index."""
+    bodies: list[bytes] = field(default_factory=list)
+    """JSON objects."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One request to a sink: how many documents it carried, and how many the sink could not take now."""
+
+    documents: int
+    failed: int
+    why: str = ""
+    refused: bool = False
+    """Whether the sink refused the request as a whole for a cause that no retry changes: credentials, rights."""
+
+
+@dataclass(slots=True)
 class Outcome:
     """What became of the documents handed to a per-record sink; what is in neither field was delivered."""
 
     rejected: dict[str, Rejected] = field(default_factory=dict)
-    """By event id: these can never be stored."""
+    """By id: these can never be stored."""
     undelivered: dict[str, str] = field(default_factory=dict)
-    """By event id: these may work later, with the reason."""
+    """By id: these may work later, with the reason."""
+    answers: list[Answer] = field(default_factory=list)
+    """One for each request, in their order: what a circuit breaker judges by."""
 
 
 class RecordSink(Protocol):
