@@ -3,32 +3,47 @@
 Cheap enough for each cold start. `aetherstream.pipeline.compiled` goes on to what needs imports and files.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from msgspec import UNSET, UnsetType
 
+from aetherstream.pipeline.checks_opensearch import check_opensearch, check_together
 from aetherstream.pipeline.document import Document
 from aetherstream.pipeline.mistakes import Path
 from aetherstream.pipeline.model import EventTime, PipelineFile
-from aetherstream.pipeline.model_sinks import RESERVED_SINK_NAMES, PartitionPart, S3Sink
+from aetherstream.pipeline.model_opensearch import SpillPlace
+from aetherstream.pipeline.model_sinks import RESERVED_SINK_NAMES, PartitionPart, QuarantineS3, S3Sink, Sink
 from aetherstream.transforms.mistakes import nearest
 
 _LEVELS = {"gzip": range(4), "zstd": range(1, 23)}
 
 
-def check_meaning(file: PipelineFile, document: Document) -> None:
-    """Note what is wrong with a file whose types are right, or with what is sound of one."""
+def check_meaning(file: PipelineFile, sinks: Mapping[str, Sink], quarantine: QuarantineS3, document: Document) -> None:
+    """Note what is wrong with a file whose types are right, or with what is sound of one.
+
+    `sinks` and `quarantine` are the file's with their defaults filled in.
+    """
     _times(file.event_time, document)
     _unique(list(() if isinstance(file.identity, UnsetType) else file.identity), ("identity",), document)
     for name in file.sinks.keys() & RESERVED_SINK_NAMES:
         document.add(("sinks", name), f"{name!r} has a meaning of its own; give the sink another name", on_key=True)
-    for name, sink in file.sinks.items():
+    for name, sink in sinks.items():
+        kinds = [kind for kind in sink.__struct_fields__ if not isinstance(getattr(sink, kind), UnsetType)]
+        if not kinds and not document.lost(("sinks", name)):
+            document.add(("sinks", name), f"needs exactly one of: {', '.join(sink.__struct_fields__)}", on_key=True)
+        if len(kinds) > 1:
+            document.add(
+                ("sinks", name, kinds[1]),
+                f"only one of {', '.join(kinds)} may stand here; make a sink of each",
+                on_key=True,
+            )
         if not isinstance(sink.s3, UnsetType):
             _s3(sink.s3, ("sinks", name, "s3"), document)
-        elif not document.lost(("sinks", name)):
-            document.add(("sinks", name), f"needs exactly one of: {', '.join(sink.__struct_fields__)}", on_key=True)
-    _prefixes(file, document)
+        if not isinstance(sink.opensearch, UnsetType):
+            check_opensearch(sink.opensearch, ("sinks", name, "opensearch"), file, document)
+    check_together(sinks, document)
+    _prefixes(file, sinks, quarantine, document)
     _parsed(lambda: file.source.max_expanded_bytes, ("source", "max_expanded"), document)
     for name, table in file.tables.items():
         _table(name, table.file, document)
@@ -111,17 +126,23 @@ def _partition(part: PartitionPart, here: Path, document: Document) -> None:
         )
 
 
-def _prefixes(file: PipelineFile, document: Document) -> None:
+def _prefixes(file: PipelineFile, sinks: Mapping[str, Sink], quarantine: QuarantineS3, document: Document) -> None:
     """Objects below another sink's prefix would be read as that sink's data."""
-    places: list[tuple[Path, str | None, str]] = []
-    for name, sink in file.sinks.items():
+    refuse: tuple[Path, str, str] = (("quarantine", "s3"), quarantine.bucket, str(quarantine.prefix))
+    declared = not isinstance(file.quarantine, UnsetType)
+    places = [] if declared else [refuse]
+    for name, sink in sinks.items():
         if not isinstance(sink.s3, UnsetType):
-            places.append((("sinks", name, "s3"), sink.s3.bucket, sink.s3.prefix or f"{file.pipeline}/{name}"))
-    if not isinstance(file.quarantine, UnsetType):
-        s3 = file.quarantine.s3
-        places.append((("quarantine", "s3"), s3.bucket, s3.prefix or f"{file.pipeline}/quarantine"))
+            places.append((("sinks", name, "s3"), sink.s3.bucket, str(sink.s3.prefix)))
+        if not isinstance(sink.opensearch, UnsetType) and sink.opensearch.on_outage == "spill":
+            spill = sink.opensearch.spill or SpillPlace()
+            places.append((("sinks", name, "opensearch", "spill"), str(spill.bucket), str(spill.prefix)))
+    if declared:
+        places.append(refuse)
     places = [
-        place for place in places if not any(document.lost((*place[0], option)) for option in ("bucket", "prefix"))
+        place
+        for place in places
+        if place[1] and not any(document.lost((*place[0], option)) for option in ("bucket", "prefix"))
     ]
     for index, (path, bucket, prefix) in enumerate(places):
         for other_path, other_bucket, other in places[:index]:

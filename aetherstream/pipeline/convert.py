@@ -1,6 +1,6 @@
 """From the plain values of a document to a typed model, or to everything that is wrong with them, in words."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -73,7 +73,7 @@ def _in_words(error: Any, schema: dict[str, Any]) -> Iterator[Mistake]:
         choices = (
             [choice["required"][0] for choice in rule["oneOf"]] if kind == "oneOf" else list(rule.get("properties", ()))
         )
-        yield from _one_of(path, error.instance, choices)
+        yield from _one_of(path, error.instance, choices, rule.get("properties", ()))
     elif kind == "enum":
         right = [str(option) for option in error.kind.options]
         near = nearest(str(error.instance), right) if isinstance(error.instance, str) else ""
@@ -102,16 +102,17 @@ def _keyword(error: Any) -> str:
     return "propertyNames" if hasattr(error.kind, "error") else str(error.schema_path[-1])
 
 
-def _one_of(path: Path, value: Any, choices: list[str]) -> Iterator[Mistake]:
+def _one_of(path: Path, value: Any, choices: list[str], known: Container[str]) -> Iterator[Mistake]:
     if not isinstance(value, dict):
         return
     keys = list(value)
     given = [key for key in keys if key in choices]
     if len(given) > 1:
+        each = "list entry" if isinstance(path[-1], int) else "sink"
         yield Mistake(
-            (*path, given[1]), f"only one of {', '.join(given)} may stand here; make a list entry of each", on_key=True
+            (*path, given[1]), f"only one of {', '.join(given)} may stand here; make a {each} of each", on_key=True
         )
-    elif not keys or (not given and set(keys) <= {"as"}):
+    elif not given and all(key in known for key in keys):
         yield Mistake(path, f"needs exactly one of: {', '.join(choices)}")
 
 

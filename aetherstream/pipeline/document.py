@@ -32,6 +32,8 @@ _SECRET_KEY = re.compile(
 )
 _FIELD_SECTIONS = frozenset({"transforms", "validate", "cases"})
 """Sections whose keys are names of event fields: a field may be called `password`."""
+_NO_SECRETS = frozenset({("opensearch", "mappings"), ("opensearch", "secret")})
+"""Of a sink: names of event fields again, and the name of a secret."""
 
 _Loader: Any = type("_Loader", (getattr(yaml, "CSafeLoader", yaml.SafeLoader),), {"yaml_implicit_resolvers": {}})
 for _kind, _pattern, _first in (
@@ -236,7 +238,7 @@ def _beside(file: FilePath) -> str:
 def _secret(text: str, path: Path) -> bool:
     if _SECRET.search(text):
         return True
-    if not text or "${" in text or not path or path[0] in _FIELD_SECTIONS:
+    if not text or "${" in text or not path or path[0] in _FIELD_SECTIONS or path[2:4] in _NO_SECRETS:
         return False
     return isinstance(path[-1], str) and _SECRET_KEY.search(path[-1]) is not None
 

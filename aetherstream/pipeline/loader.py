@@ -12,6 +12,7 @@ from aetherstream.pipeline.checks import check_meaning
 from aetherstream.pipeline.convert import convert
 from aetherstream.pipeline.document import Document, read
 from aetherstream.pipeline.model import PipelineFile
+from aetherstream.pipeline.model_opensearch import BreakerRules, DrainRules, SpillPlace
 from aetherstream.pipeline.model_sinks import QuarantineS3, Sink
 
 BUCKET_VARIABLE = "AETHERSTREAM_BUCKET"
@@ -22,13 +23,14 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     """A loaded pipeline: what the file says, with its defaults and the files beside it resolved."""
 
     file: PipelineFile
-    """The file's content as written (after `${...}`)."""
+    """The file's content as written (after `${...}`), without passwords."""
     path: Path
     """The file."""
     schema: Mapping[str, Any] | None
     """The JSON Schema of `validate`."""
     sinks: Mapping[str, Sink]
-    """By name; an S3 sink has its prefix."""
+    """By name, those that are switched off too. An S3 sink has its prefix; an OpenSearch sink its spill's place and the
+    rules of its breaker and drain, unless it has none of them (`on_outage: block`)."""
     quarantine: QuarantineS3
     """With bucket and prefix."""
 
@@ -73,10 +75,11 @@ def resolve(document: Document, path: Path, env: Mapping[str, str]) -> Pipeline:
     if file is None:
         document.raise_mistakes()
         raise ConfigurationError(f"{path}: is no pipeline")
-    check_meaning(file, document)
     schema = _schema(file, path.parent, document)
     quarantine = _quarantine(file, env, document)
-    return Pipeline(file=file, path=path, schema=schema, sinks=_sinks(file), quarantine=quarantine)
+    sinks = _sinks(file, quarantine)
+    check_meaning(file, sinks, quarantine, document)
+    return Pipeline(file=_without_passwords(file), path=path, schema=schema, sinks=sinks, quarantine=quarantine)
 
 
 def _sound(document: Document) -> PipelineFile | None:
@@ -89,13 +92,40 @@ def _sound(document: Document) -> PipelineFile | None:
     return document.pruned.file()
 
 
-def _sinks(file: PipelineFile) -> dict[str, Sink]:
-    return {
-        name: sink
-        if isinstance(sink.s3, UnsetType)
-        else structs.replace(sink, s3=structs.replace(sink.s3, prefix=sink.s3.prefix or f"{file.pipeline}/{name}"))
-        for name, sink in file.sinks.items()
-    }
+def _sinks(file: PipelineFile, quarantine: QuarantineS3) -> dict[str, Sink]:
+    return {name: _sink(file.pipeline, name, sink, quarantine) for name, sink in file.sinks.items()}
+
+
+def _sink(pipeline: str, name: str, sink: Sink, quarantine: QuarantineS3) -> Sink:
+    if not isinstance(sink.s3, UnsetType):
+        sink = structs.replace(sink, s3=structs.replace(sink.s3, prefix=sink.s3.prefix or f"{pipeline}/{name}"))
+    if isinstance(sink.opensearch, UnsetType):
+        return sink
+    search = structs.replace(sink.opensearch, endpoint=sink.opensearch.endpoint.strip().rstrip("/"))
+    if search.on_outage == "spill":
+        place = search.spill or SpillPlace()
+        search = structs.replace(
+            search,
+            breaker=search.breaker or BreakerRules(),
+            drain=search.drain or DrainRules(),
+            spill=SpillPlace(
+                bucket=place.bucket or quarantine.bucket, prefix=place.prefix or f"{pipeline}/spill/{name}"
+            ),
+        )
+    return structs.replace(sink, opensearch=search)
+
+
+def _without_passwords(file: PipelineFile) -> PipelineFile:
+    # What is made from the file, its version above all, must not follow from a password.
+    return structs.replace(
+        file,
+        sinks={
+            name: sink
+            if isinstance(sink.opensearch, UnsetType) or not sink.opensearch.password
+            else structs.replace(sink, opensearch=structs.replace(sink.opensearch, password=""))
+            for name, sink in file.sinks.items()
+        },
+    )
 
 
 def _quarantine(file: PipelineFile, env: Mapping[str, str], document: Document) -> QuarantineS3:

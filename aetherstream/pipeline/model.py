@@ -11,12 +11,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec import field as struct_field
 
 from aetherstream.pipeline import values
-from aetherstream.pipeline.model_sinks import FieldPath, Quarantine, Sink
+from aetherstream.pipeline.forms import Duration, FieldPath, Instant, Size
+from aetherstream.pipeline.model_sinks import Quarantine, Sink
 from aetherstream.transforms.model import Step
 
-Size = Annotated[int, Meta(ge=1)] | Annotated[str, Meta(pattern=values.SIZE)]
-Duration = Annotated[float, Meta(ge=0)] | Annotated[str, Meta(pattern=values.DURATION)]
-Instant = Annotated[str, Meta(pattern=values.INSTANT)]
 SinkName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
 TableName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
 

@@ -5,14 +5,12 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec import field as struct_field
 
-RESERVED_SINK_NAMES = frozenset({"rejected", "dropped", "quarantine"})
+from aetherstream.pipeline.forms import Bucket, FieldPath, Prefix
+from aetherstream.pipeline.model_opensearch import OpenSearchSink
+
+RESERVED_SINK_NAMES = frozenset({"rejected", "dropped", "quarantine", "spill"})
 """Words that mean something else beside sink names: in config tests and under the bucket's prefix."""
 
-FieldPath = Annotated[str, Meta(min_length=1)]
-Bucket = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
-"""AWS: bucket names have 3 to 63 characters, lower-case letters, digits, dots and hyphens."""
-Prefix = Annotated[str, Meta(pattern=r"^[A-Za-z0-9!_.*'()-]+(/[A-Za-z0-9!_.*'()-]+)*$", max_length=400)]
-"""AWS: S3's "safe characters"; a key has at most 1024 bytes, the rest is left for partitions and the object's name."""
 PartitionName = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 
 
@@ -126,6 +124,12 @@ class Sink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where events go. Exactly one kind."""
 
     s3: Annotated[S3Sink, Meta(description="Objects in S3.")] | UnsetType = UNSET
+    opensearch: Annotated[OpenSearchSink, Meta(description="Documents in OpenSearch.")] | UnsetType = UNSET
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the sink gets nothing: it is optional, and the environment names no endpoint."""
+        return not isinstance(self.opensearch, UnsetType) and self.opensearch.is_off
 
 
 class QuarantineS3(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

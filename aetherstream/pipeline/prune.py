@@ -19,6 +19,7 @@ _STAND_INS: dict[tuple[str | None, ...], Any] = {
     ("pipeline",): "pipeline",
     ("sinks",): {"sink": {"s3": {"bucket": "bucket"}}},
     ("sinks", _ANY, "s3", "bucket"): "bucket",
+    ("sinks", _ANY, "opensearch", "endpoint"): "https://endpoint",
     ("quarantine", "s3", "bucket"): "bucket",
     ("event_time", "field"): "field",
     ("tables", _ANY, "key"): "key",

@@ -51,6 +51,12 @@ _SECTIONS = {
     "Sink": "sinks",
     "S3Sink": "sinks: s3",
     "PartitionPart": "sinks: s3: partition",
+    "OpenSearchSink": "sinks: opensearch",
+    "Rollover": "sinks: opensearch: rollover",
+    "Bulk": "sinks: opensearch: bulk",
+    "BreakerRules": "sinks: opensearch: breaker",
+    "DrainRules": "sinks: opensearch: drain",
+    "SpillPlace": "sinks: opensearch: spill",
     "Quarantine": "quarantine",
     "QuarantineS3": "quarantine: s3",
 }

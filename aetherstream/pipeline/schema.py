@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from aetherstream.pipeline.model import PipelineFile
+from aetherstream.pipeline.model_opensearch import OpenSearchSink
 from aetherstream.pipeline.model_sinks import PartitionPart, Sink
 from aetherstream.transforms.model import Step
 
@@ -21,7 +22,11 @@ _ONE_KEY: tuple[type, ...] = (Step, Sink)
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a pipeline file as a person writes it."""
-    return {"$schema": _DIALECT, "title": "AetherStream pipeline", **with_variables(strict_schema(PipelineFile))}
+    schema = with_variables(strict_schema(PipelineFile))
+    # Not in the strict schema: the loader says it of a sink without giving up the rest of it.
+    targets = [{"required": [target]} for target in ("index", "alias", "data_stream")]
+    schema["$defs"][OpenSearchSink.__name__]["oneOf"] = targets
+    return {"$schema": _DIALECT, "title": "AetherStream pipeline", **schema}
 
 
 def cases_schema() -> dict[str, Any]:
