@@ -20,7 +20,7 @@ from aetherstream.encoded import EncodedEvents, Unencodable
 from aetherstream.errors import Rejected
 from aetherstream.eventtime import EventTime, field_reader
 from aetherstream.records import Events, KinesisRecords, Rejection
-from aetherstream.sinks.base import ObjectSink
+from aetherstream.sinks.base import ObjectSink, Placement
 from aetherstream.timings import Timings
 
 CHUNK = 500
@@ -47,7 +47,7 @@ class Transforming(Protocol):
 
 
 Groups = dict[str, list[int]]
-"""Partition path → indices of its events, ascending."""
+"""Place in a sink (partition path, index) → indices of its events, ascending."""
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Prepared:
     """Before the end that was asked for when the time ran out."""
     events: EncodedEvents = field(default_factory=EncodedEvents)
     groups: dict[str, Groups] = field(default_factory=dict)
-    """By per-object sink."""
+    """By sink."""
     rejections: list[Rejection] = field(default_factory=list)
     seen: list[int] = field(default_factory=list)
     """For each user record that was found: index of its Kinesis record."""
@@ -75,14 +75,16 @@ class Core:
         decoder: Decode,
         *,
         sinks: Sequence[ObjectSink] = (),
+        places: Sequence[Placement] = (),
         validate: Callable[[Events, list[Rejection]], None] | None = None,
         transform: Transforming | None = None,
         event_time: EventTime | None = None,
         identity: Sequence[str] = (),
         chunk: int = CHUNK,
     ) -> None:
-        """`chunk`: records that are prepared between two looks at the time that is left."""
+        """`places`: of the per-record sinks; `chunk`: records prepared between two looks at the time that is left."""
         self.sinks = tuple(sinks)
+        self.places = tuple(places)
         self._decoder = decoder
         self._validate = validate
         self._transform = transform
@@ -97,6 +99,12 @@ class Core:
         made._decoder = wrap(self._decoder)
         return made
 
+    def placing(self, sinks: Sequence[ObjectSink], places: Sequence[Placement]) -> Core:
+        """The same steps before other sinks."""
+        made = copy(self)
+        made.sinks, made.places = tuple(sinks), tuple(places)
+        return made
+
     def prepare(
         self,
         batch: KinesisRecords,
@@ -107,7 +115,7 @@ class Core:
     ) -> Prepared:
         """Prepare the records `[start:end]`, or as many of them as there is time for."""
         done = Prepared(start, start, timings=Timings() if timings is None else timings)
-        done.groups = {sink.name: {} for sink in self.sinks}
+        done.groups = {each.name: {} for each in (*self.sinks, *self.places)}
         for upto in self._parts(batch, start, end):
             if not has_time():
                 break
@@ -191,11 +199,12 @@ class Core:
     def _place(self, events: Events) -> tuple[dict[str, Groups], dict[int, tuple[str, str, Rejected]]]:
         placed: dict[str, Groups] = {}
         refused: dict[int, tuple[str, str, Rejected]] = {}
-        for sink in self.sinks:
-            indices = routed(events, sink.name)
-            placed[sink.name], errors = sink.partition(events, indices)
+        placement: Placement
+        for placement in (*self.sinks, *self.places):
+            indices = routed(events, placement.name)
+            placed[placement.name], errors = placement.partition(events, indices)
             for index, error in errors.items():
-                refused.setdefault(index, ("partition", f"sinks.{sink.name}.partition", error))
+                refused.setdefault(index, ("partition", f"sinks.{placement.name}.partition", error))
         return placed, refused
 
     def _identify(self, events: Events, rejections: list[Rejection]) -> None:

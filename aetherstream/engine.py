@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
 
 from aetherstream.core import Core, Prepared, collector_paused
@@ -18,14 +18,17 @@ from aetherstream.delivery.ledger import Ledger, Opening, Unledgered
 from aetherstream.delivery.progress import Progress, is_crasher, progress_key
 from aetherstream.delivery.put import ObjectStore
 from aetherstream.delivery.writer import Writer
-from aetherstream.encoded import EncodedEvents, parsed
+from aetherstream.documents import members_of
+from aetherstream.encoded import EncodedEvents
 from aetherstream.errors import ConfigurationError, Retryable
 from aetherstream.objects import empty_object
 from aetherstream.plan import Plan, PlannedObject, Planner
 from aetherstream.quarantine import Quarantine
+from aetherstream.record_delivery import Delivered, RecordDelivery, Standby
 from aetherstream.records import KinesisRecords, Rejection, Sortable, sortable
 from aetherstream.report import AccountingError, Report, SinkCount
 from aetherstream.sinks.base import RecordSink
+from aetherstream.spill import Spilled
 from aetherstream.timings import Timings
 
 RECREATED_TOLERANCE = 600
@@ -34,16 +37,6 @@ RECREATED_TOLERANCE = 600
 _TRIES = 5
 
 SecondsLeft = Callable[[], float]
-
-
-@dataclass(slots=True)
-class Delivered:
-    """What the per-record sinks left."""
-
-    rejections: list[Rejection] = field(default_factory=list)
-    end: int | None = None
-    """Index of the Kinesis record of the lowest undelivered event."""
-    why: str = ""
 
 
 class Engine:
@@ -58,20 +51,25 @@ class Engine:
         ledger: Ledger | Unledgered,
         quarantine: Quarantine,
         record_sinks: Sequence[RecordSink] = (),
+        standbys: Mapping[str, Standby] | None = None,
         executor: Executor,
         version: Callable[[], str],
         reserve: float = 30.0,
         request: float = 25.0,
         timings: Callable[[], Timings] = Timings,
     ) -> None:
-        """`reserve`: seconds kept for delivering what has been prepared; `request`: the most that one put may take."""
+        """`standbys`: by per-record sink; one without can only block.
+
+        `reserve`: seconds kept for delivering what has been prepared; `request`: the most that one put may take.
+        """
         self._pipeline = pipeline
         self._core = core
-        self._planner = Planner(core, quarantine)
+        self._standbys = dict(standbys or {})
+        self._delivery = RecordDelivery(record_sinks, self._standbys)
+        self._planner = Planner(core, quarantine, [standby.spill for standby in self._standbys.values()])
         self._store = store
         self._ledger = ledger
         self._quarantine = quarantine
-        self._record_sinks = list(record_sinks)
         self._executor = executor
         self._version = version
         self._reserve = reserve
@@ -115,13 +113,16 @@ class Engine:
         else:
             raise Retryable(f"{batch.shard}: {_TRIES} claims in a row met another attempt")
 
-        delivered = self._deliver_records(plan, report, seconds_left)
+        delivered = self._delivery.deliver(
+            plan.prepared, report.timings, lambda: max(0.0, seconds_left() - self._reserve / 2)
+        )
         end = plan.prepared.end if delivered.end is None else delivered.end
         if end == plan.prepared.start:
             raise Retryable(f"nothing could be delivered: {delivered.why}")
         refused = self._core.with_payloads(delivered.rejections, batch)
         rejections = [r for r in (*plan.prepared.rejections, *refused) if r.record < end]
-        self._account(batch, opening.settled, plan, end, rejections, report)
+        spilled = self._spilled(delivered, batch, end)
+        self._account(batch, opening.settled, plan, end, rejections, report, spilled)
         with report.timings.step("put"):
             puts = self._cut(plan, end)
             writer = Writer(
@@ -131,8 +132,9 @@ class Engine:
                 seconds_left=seconds_left,
                 longest=self._request,
             )
-            self._empty_what_was_left(opening, claim, plan, puts, rejections, writer, report)
-            self._put(batch, plan, puts, rejections, claim, writer, report)
+            kept = self._kept(batch, plan, rejections, spilled, report.version, claim.epoch)
+            self._empty_what_was_left(opening, claim, [*kept, *(p.location for p, _ in puts)], writer, report)
+            self._put(plan, puts, kept, claim.epoch, writer, report)
         report.check()
         with report.timings.step("complete"):
             arrival = int(batch.arrivals[end - 1] * 1000)
@@ -140,7 +142,6 @@ class Engine:
             self._ledger.complete(claim, sortable(batch.sequences[end - 1]), arrival, totals)
         if end < len(batch):
             report.leave(batch.sequences[end], delivered.why)
-        return
 
     # -- The steps of an attempt, in their order ---------------------------------------------------------------------
 
@@ -172,7 +173,7 @@ class Engine:
     def _finish(self, batch: KinesisRecords, opening: Opening, plan: Plan, report: Report) -> bool:
         """Claim and complete in one write: there is nothing to deliver."""
         end = plan.prepared.end
-        self._account(batch, opening.settled, plan, end, [], report)
+        self._account(batch, opening.settled, plan, end, [], report, {})
         report.check()
         arrival = int(batch.arrivals[end - 1] * 1000)
         totals = report.totals(opening.item.counters)
@@ -185,35 +186,24 @@ class Engine:
     def _claim(self, batch: KinesisRecords, opening: Opening, plan: Plan, report: Report) -> Progress | None:
         keys = {planned.location: sortable(batch.sequences[planned.first]) for planned in plan.objects}
         # Reserved whether or not anything is rejected yet: a per-record sink may still refuse an event.
-        keys[self._quarantine_location(plan)] = sortable(batch.sequences[plan.prepared.start])
+        # The same holds for spilling.
+        for location in (plan.quarantine, *plan.spills.values()):
+            keys[location] = sortable(batch.sequences[plan.prepared.start])
         with report.timings.step("claim"):
             claim = self._ledger.claim(opening, keys, report.version)
         if claim is not None:
             report.epoch = claim.epoch
         return claim
 
-    def _deliver_records(self, plan: Plan, report: Report, seconds_left: SecondsLeft) -> Delivered:
-        """Hand every event to every per-record sink; the lowest undelivered one gives the prefix."""
-        events = plan.prepared.events
-        keys = events.keys
-        delivered = Delivered()
-        for sink in self._record_sinks:
-            indices = events.routed(sink.name)
-            documents: dict[str, bytes] = {}
-            for index in indices:
-                documents[keys[index]] = events.line(index)  # the last of one identity's, as from batch to batch
-            with report.timings.step(f"sink.{sink.name}"):
-                outcome = sink.deliver(documents, max(0.0, seconds_left() - self._reserve / 2))
-            for index in indices:
-                record, sub = events.records[index], events.subs[index]
-                if (error := outcome.rejected.get(keys[index])) is not None:
-                    where, value = f"sinks.{sink.name}", parsed(events.line(index))
-                    rejection = Rejection(record, sub, "deliver", where, error.reason, error.message, event=value)
-                    delivered.rejections.append(rejection)
-                elif keys[index] in outcome.undelivered and (delivered.end is None or record < delivered.end):
-                    delivered.end = record
-                    delivered.why = f"sink {sink.name}: {outcome.undelivered[keys[index]]}"
-        return delivered
+    def _spilled(self, delivered: Delivered, batch: KinesisRecords, end: int) -> dict[str, list[Spilled]]:
+        """What of the prefix is spilled, by sink, each with the bytes of its user record."""
+        spilled: dict[str, list[Spilled]] = {}
+        for sink, each in delivered.spilled.items():
+            within = [one for one in each if one.rejection.record < end]
+            rejections = self._core.with_payloads([one.rejection for one in within], batch)
+            if within:
+                spilled[sink] = [replace(one, rejection=r) for one, r in zip(within, rejections, strict=True)]
+        return spilled
 
     def _cut(self, plan: Plan, end: int) -> list[tuple[PlannedObject, list[int]]]:
         """Cut the planned objects down to the prefix; what stands wholly behind it is not put."""
@@ -221,23 +211,32 @@ class Engine:
         cut = [(planned, planned.members[: bisect_left(planned.members, limit)]) for planned in plan.objects]
         return [(planned, members) for planned, members in cut if members]
 
-    def _empty_what_was_left(
+    def _kept(
         self,
-        opening: Opening,
-        claim: Progress,
+        batch: KinesisRecords,
         plan: Plan,
-        puts: Sequence[tuple[PlannedObject, list[int]]],
         rejections: Sequence[Rejection],
-        writer: Writer,
-        report: Report,
+        spilled: Mapping[str, Sequence[Spilled]],
+        version: str,
+        epoch: int,
+    ) -> dict[str, tuple[int, Callable[[], bytes]]]:
+        """What is put beside the sinks' objects: by `bucket/key`, how many rows, and what makes the bytes."""
+        kept: dict[str, tuple[int, Callable[[], bytes]]] = {}
+        if rejections:
+            make = partial(self._quarantine.encode, rejections, batch, version, epoch)
+            kept[plan.quarantine] = (len(rejections), make)
+        for sink, rows in spilled.items():
+            make = partial(self._standbys[sink].spill.encode, rows, batch, version, epoch)
+            kept[plan.spills[sink]] = (len(rows), make)
+        return kept
+
+    def _empty_what_was_left(
+        self, opening: Opening, claim: Progress, kept: Collection[str], writer: Writer, report: Report
     ) -> None:
         """Empty, before anything is put, every noted key that this attempt does not put, or that another version noted.
 
         The empty object stays, also where none stood: a late put of an older attempt then meets a newer epoch.
         """
-        kept = {planned.location for planned, _ in puts}
-        if rejections:
-            kept.add(self._quarantine_location(plan))
         left = [
             location
             for location, noted in opening.item.open.items()
@@ -251,23 +250,22 @@ class Engine:
 
     def _put(
         self,
-        batch: KinesisRecords,
         plan: Plan,
         puts: Sequence[tuple[PlannedObject, list[int]]],
-        rejections: Sequence[Rejection],
-        claim: Progress,
+        kept: Mapping[str, tuple[int, Callable[[], bytes]]],
+        epoch: int,
         writer: Writer,
         report: Report,
     ) -> None:
         """Put every object of the prefix."""
-        events, epoch = plan.prepared.events, claim.epoch
+        events = plan.prepared.events
         for planned, members in puts:
             metadata = _metadata(len(members), report, first=events.ids[members[0]], last=events.ids[members[-1]])
             make = partial(_encoded, planned, events, members, epoch)
             writer.put(planned.bucket, planned.key, make, metadata)
-        if rejections:
-            make = partial(self._quarantine.encode, rejections, batch, report.version, epoch)
-            writer.put(self._quarantine.target.bucket, plan.quarantine, make, _metadata(len(rejections), report))
+        for location, (count, make_rows) in kept.items():
+            bucket, _, key = location.partition("/")
+            writer.put(bucket, key, make_rows, _metadata(count, report))
         sizes = writer.join()
         report.objects, report.bytes = len(sizes), sum(sizes)
         for planned, members in puts:
@@ -281,6 +279,7 @@ class Engine:
         end: int,
         rejections: Sequence[Rejection],
         report: Report,
+        spilled: Mapping[str, Sequence[Spilled]],
     ) -> None:
         """Count the prefix `[settled:end]`."""
         prepared, events = plan.prepared, plan.prepared.events
@@ -295,16 +294,14 @@ class Engine:
         report.quarantined = len({(r.record, r.sub) for r in early})
         report.dropped = prepared.dropped if whole else seen - report.passed - report.quarantined
         report.reasons = dict(Counter(f"{r.stage}: {r.reason}" for r in rejections))
-        for name in [s.name for s in self._core.sinks] + [s.name for s in self._record_sinks]:
-            made = bisect_left(events.routed(name), limit)
+        for name in [s.name for s in self._core.sinks] + self._delivery.sinks:
+            made = bisect_left(members_of(prepared, name), limit)
             refused = len([r for r in rejections if r.stage == "deliver" and r.where == f"sinks.{name}"])
             report.sinks[name] = SinkCount(events=made, quarantined=refused)
-        for sink in self._record_sinks:
-            count = report.sinks[sink.name]
-            count.delivered = count.events - count.quarantined
-
-    def _quarantine_location(self, plan: Plan) -> str:
-        return f"{self._quarantine.target.bucket}/{plan.quarantine}"
+        for sink in self._delivery.sinks:
+            count = report.sinks[sink]
+            count.spilled = len(spilled.get(sink, ()))
+            count.delivered = count.events - count.quarantined - count.spilled
 
 
 def _check_prepared(prepared: Prepared) -> None:

@@ -6,12 +6,14 @@ event makes the same key again, however the batch was cut.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from aetherstream.core import Core, Groups, Prepared
 from aetherstream.quarantine import Quarantine
 from aetherstream.records import KinesisRecords, sortable
 from aetherstream.sinks.base import ObjectSink
+from aetherstream.spill import Spill
 
 
 @dataclass(slots=True)
@@ -39,7 +41,9 @@ class Plan:
     prepared: Prepared
     objects: list[PlannedObject] = field(default_factory=list)
     quarantine: str = ""
-    """Key of the attempt's quarantine object; every claim reserves it."""
+    """`bucket/key` of the attempt's quarantine object; every claim reserves it, and"""
+    spills: dict[str, str] = field(default_factory=dict)
+    """`bucket/key` of its spill object by per-record sink that has one."""
     capped: bool = False
     """Whether the records end early because a sink may not open more partitions."""
 
@@ -52,9 +56,10 @@ class Plan:
 class Planner:
     """Makes plans for the sinks of one pipeline."""
 
-    def __init__(self, core: Core, quarantine: Quarantine) -> None:
+    def __init__(self, core: Core, quarantine: Quarantine, spills: Iterable[Spill] = ()) -> None:
         self._core = core
         self._quarantine = quarantine
+        self._spills = list(spills)
 
     def plan(self, batch: KinesisRecords, prepared: Prepared) -> Plan:
         """Name the objects. Where a sink has too many partitions, the plan covers fewer records."""
@@ -69,9 +74,8 @@ class Planner:
             plan.capped = True
             return plan
         events = prepared.events
-        plan = Plan(
-            prepared, quarantine=self._quarantine.key(batch, prepared.start, _position(batch, prepared.start, 0))
-        )
+        plan = Plan(prepared, quarantine=_location(self._quarantine, batch, prepared.start))
+        plan.spills = {spill.sink: _location(spill, batch, prepared.start) for spill in self._spills}
         for sink in sinks:
             for path, members in prepared.groups.get(sink.name, {}).items():
                 record, sub = events.records[members[0]], events.subs[members[0]]
@@ -86,6 +90,10 @@ def _cap(paths: Groups, most: int, prepared: Prepared) -> int:
         return prepared.end
     firsts = sorted(members[0] for members in paths.values())
     return max(prepared.events.records[firsts[most]], prepared.start + 1)
+
+
+def _location(keeper: Quarantine | Spill, batch: KinesisRecords, first: int) -> str:
+    return f"{keeper.target.bucket}/{keeper.key(batch, first, _position(batch, first, 0))}"
 
 
 def _position(batch: KinesisRecords, record: int, sub: int) -> str:

@@ -54,6 +54,20 @@ def envelope(rejection: Rejection, batch: KinesisRecords, pipeline: str, version
     return made
 
 
+def day_key(target: Target, batch: KinesisRecords, first: int, position: str) -> str:
+    """Key of an attempt's object below the day on which its record `first` arrived, by the record, not the clock."""
+    day = datetime.fromtimestamp(batch.arrivals[first], UTC).strftime("%Y-%m-%d")
+    return target.key(f"day={day}", batch.shard, position)
+
+
+def json_line(made: dict[str, Any]) -> bytes:
+    """Write an envelope as a line; what JSON does not have becomes text, since refusing it would hold up the shard."""
+    try:
+        return orjson.dumps(made, None, orjson.OPT_APPEND_NEWLINE)
+    except TypeError:
+        return orjson.dumps(_writable(made), None, orjson.OPT_APPEND_NEWLINE)
+
+
 class Quarantine:
     """Where rejected records go: compressed NDJSON under one key an attempt."""
 
@@ -64,18 +78,13 @@ class Quarantine:
 
     def key(self, batch: KinesisRecords, first: int, position: str) -> str:
         """Key of the attempt's object; its day is that of the first record's arrival, not of the clock."""
-        day = datetime.fromtimestamp(batch.arrivals[first], UTC).strftime("%Y-%m-%d")
-        return self.target.key(f"day={day}", batch.shard, position)
+        return day_key(self.target, batch, first, position)
 
     def encode(self, rejections: Sequence[Rejection], batch: KinesisRecords, version: str, epoch: int) -> bytes:
         """Make the bytes of the object."""
         lines = bytearray()
         for rejection in rejections:
-            made = envelope(rejection, batch, self._pipeline, version)
-            try:
-                lines += orjson.dumps(made, None, orjson.OPT_APPEND_NEWLINE)
-            except TypeError:  # a quarantine that refused a record would hold up the shard
-                lines += orjson.dumps(_writable(made), None, orjson.OPT_APPEND_NEWLINE)
+            lines += json_line(envelope(rejection, batch, self._pipeline, version))
         return self._compress(lines, epoch)
 
 

@@ -21,6 +21,8 @@ class SinkCount:
     """Made for this sink."""
     delivered: int = 0
     quarantined: int = 0
+    spilled: int = 0
+    """Kept for the sink until its outage is over."""
 
 
 @dataclass(slots=True)
@@ -88,10 +90,10 @@ class Report:
                 f"{self.dropped} dropped + {self.settled} settled before + {self.left} left = {out}"
             )
         for name, count in self.sinks.items():
-            if count.events != count.delivered + count.quarantined:
+            if count.events != count.delivered + count.quarantined + count.spilled:
                 raise AccountingError(
                     f"sink {name}: {count.events} events made, but {count.delivered} delivered + "
-                    f"{count.quarantined} quarantined"
+                    f"{count.quarantined} quarantined + {count.spilled} spilled"
                 )
 
     def totals(self, before: Mapping[str, int]) -> dict[str, int]:
@@ -109,6 +111,8 @@ class Report:
             add[f"{name}.events"] = count.events
             add[f"{name}.delivered"] = count.delivered
             add[f"{name}.quarantined"] = count.quarantined
+            if count.spilled:
+                add[f"{name}.spilled"] = count.spilled
         return {**before, **{name: before.get(name, 0) + count for name, count in add.items()}}
 
     def response(self) -> dict[str, Any]:

@@ -87,6 +87,8 @@ class Telemetry:
         for sink, count in report.sinks.items():
             add(name=f"Events.{sink}.Delivered", unit=MetricUnit.Count, value=count.delivered)
             add(name=f"Events.{sink}.Quarantined", unit=MetricUnit.Count, value=count.quarantined)
+            if count.spilled:
+                add(name=f"Events.{sink}.Spilled", unit=MetricUnit.Count, value=count.spilled)
         for step, seconds in report.timings.items():
             add(name=f"Duration.{step}", unit=MetricUnit.Milliseconds, value=seconds * 1000)
         self._metrics.flush_metrics()

@@ -14,15 +14,17 @@ PACKAGE = ROOT / "aetherstream"
 
 LAYERS: list[set[str]] = [
     {"records", "errors", "settings", "build", "telemetry", "report", "timings", "objects", "kpl"},
-    {"decode", "transforms", "pipeline", "quarantine", "eventtime", "encoded"},
+    {"decode", "transforms", "pipeline", "quarantine", "spill", "eventtime", "encoded"},
     {"delivery", "sinks"},
     {"core"},
+    {"documents"},
+    {"record_delivery"},
     {"plan"},
     {"engine"},
     {"compose"},
-    {"recovery"},
+    {"recovery", "drain"},
     {"app"},
-    {"recovery_app"},
+    {"recovery_app", "drain_app"},
     {"producer"},
     {"cli", "commands", "local", "demo"},
 ]
@@ -38,10 +40,12 @@ PURE = {
     "eventtime",
     "encoded",
     "quarantine",
+    "spill",
     "decode",
     "transforms",
     "pipeline",
     "core",
+    "documents",
     "plan",
 }
 """No network, no clock, no environment."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from aetherstream.core import Prepared
+from aetherstream.documents import members_of
 from aetherstream.encoded import parsed
 from aetherstream.records import KinesisRecords, Rejection
 from aetherstream.recovery.held import Held
@@ -96,7 +97,7 @@ def choose(
     choice.held -= fresh_pairs
     for record_sink in record_sinks:
         refused = set() if frees else held.refused.get(record_sink.name, set())
-        mine = [index for index in events.routed(record_sink.name) if chosen[index]]
+        mine = [index for index in members_of(prepared, record_sink.name) if chosen[index]]
         fresh = [index for index in mine if events.ids[index] not in refused]
         count = report.count(record_sink.name)
         count.events += len(mine)

@@ -1,7 +1,8 @@
 """Bringing a unit of records back, so that each of its events ends in each sink once, whatever stands there already.
 
 A unit is a dead letter, a group of quarantine envelopes, or a part of the stream. `Redriver.redrive` reads from top to
-bottom like *Redrive* in docs/delivery-guarantees.md. Interrupted anywhere and done again, it comes to the same.
+bottom like *Redrive* in docs/delivery-guarantees.md. Interrupted anywhere and done again, it comes to the same; killed
+by one of its records and done again, it takes the unit apart until that record is alone.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from functools import partial
 from itertools import count
 from typing import Literal
 
-from aetherstream.core import Core, collector_paused
-from aetherstream.delivery.progress import Progress, ProgressStore, peek, progress_key
+from aetherstream.core import Core, Prepared, collector_paused
+from aetherstream.delivery.progress import Progress, ProgressStore, Suspect, peek, progress_key
 from aetherstream.delivery.put import ObjectStore
 from aetherstream.delivery.reader import ObjectReader
 from aetherstream.delivery.writer import Writer
+from aetherstream.documents import documents_of
 from aetherstream.engine import RECREATED_TOLERANCE
 from aetherstream.errors import ConfigurationError, Retryable, Superseded, UsageError
 from aetherstream.objects import empty_object
@@ -31,6 +33,7 @@ from aetherstream.recovery.held import Held, look_up
 from aetherstream.recovery.lease import LEASE_SECONDS, HeldLease, LeaseLost, Leases
 from aetherstream.recovery.placed import PlacedDecoder
 from aetherstream.recovery.redrive_report import RedriveReport
+from aetherstream.recovery.suspects import Known, positions_of, suspects_of
 from aetherstream.recovery.unit import distinct, without
 from aetherstream.sinks.base import RecordSink
 
@@ -69,7 +72,7 @@ class Redriver:
         lease_seconds: float = LEASE_SECONDS,
         request: float = 25.0,
     ) -> None:
-        """`clock`: epoch seconds; `owner`: who redrives, for people; `request`: seconds that a put may take at most."""
+        """`clock`: epoch seconds; `owner`: who redrives, see `Leases`; `request`: seconds that a put may take at most."""
         self._pipeline = pipeline
         self._core = core
         self._quarantine = quarantine
@@ -80,6 +83,7 @@ class Redriver:
         self._executor = executor
         self._version = version
         self._request = request
+        self._clock = clock
         self._leases = Leases(progress, owner=owner, clock=clock, seconds=lease_seconds)
 
     def redrive(
@@ -114,9 +118,13 @@ class Redriver:
         before = self._peek(unit, origin)
         if dry_run:
             held = self._look_up(unit, _excluded(before, unit, origin), lambda: None)
-            for part, choice in self._choices(core, unit, held, origin, select, report, count(before.epoch + 1)):
-                refused = settle(part, choice, held, {}, report)
-                report.objects += self._keys(part, choice, [*choice.rejections, *refused])
+            left = _undecided(unit, held, origin, report)
+            known = Known(left, subs, self._suspects(before), report.version)
+            known.refuse_rehearsal()
+            numbers = count(before.epoch + 1)
+            for choice in self._choices(core, left, known, held, origin, select, report, lambda _: next(numbers)):
+                refused = settle(left, choice, held, {}, report)
+                report.objects += self._keys(left, choice, [*choice.rejections, *refused])
             report.check()
             return report
         lease = self._leases.take(before)
@@ -126,11 +134,17 @@ class Redriver:
             if origin == "dead_letter":
                 self._pass(lease, unit, writer, report)
             held = self._look_up(unit, (), lease.renew)
-            for part, choice in self._choices(core, unit, held, origin, select, report, _numbers(lease)):
-                self._deliver(lease, core, part, choice, held, writer, report, seconds_left)
+            left = _undecided(unit, held, origin, report)
+            known = Known(left, subs, lease.item.suspects, report.version)
+            tally = _Tally(report, [sink.name for sink in core.sinks])
+            for choice in self._choices(core, left, known, held, origin, select, report, _begin(lease, tally)):
+                self._deliver(lease, core, left, choice, held, writer, report, seconds_left)
             report.check()
-            lease.finish()
-        except Exception:
+            positions = positions_of(unit, subs)
+            lease.finish(tally.rest(), (positions[0], positions[-1]) if select is None else None)
+        except MemoryError:
+            raise  # as if it had been killed: the next one takes the unit apart
+        except (Exception, KeyboardInterrupt, SystemExit):
             _give_up(lease)
             raise
         return report
@@ -149,8 +163,9 @@ class Redriver:
             report.numbers.append(lease.number)
             report.records = report.not_chosen = len(unit)
             report.check()
-            lease.finish()
-        except Exception:
+            positions = positions_of(unit, None)
+            lease.finish(passed=(positions[0], positions[-1]))
+        except (Exception, KeyboardInterrupt, SystemExit):
             _give_up(lease)
             raise
         return report
@@ -206,39 +221,39 @@ class Redriver:
         self,
         core: Core,
         unit: KinesisRecords,
+        known: Known,
         held: Held,
         origin: Origin,
         select: Select | None,
         report: RedriveReport,
-        numbers: Iterator[int],
-    ) -> Iterator[tuple[KinesisRecords, Choice]]:
-        """The parts of the unit, each with no more partitions than a sink may open at a time, and its own number."""
-        if origin != "quarantine":
-            # Not even decoded: a record that is quarantined whole may be one that kills the process.
-            left = without(unit, held.quarantined)
-            report.records += len(unit) - len(left)
-            report.still_quarantined += len(unit) - len(left)
-            unit = left
+        begin: Callable[[Suspect], int],
+    ) -> Iterator[Choice]:
+        """The parts of the unit, each with a number of its own, which `begin` gives.
+
+        A part has no more partitions than a sink may open at a time, and none that is suspect has many records.
+        """
         planner = Planner(core, self._quarantine)
         at = 0
         while at < len(unit):
+            part = known.part(at)
+            number = begin(part.at)
             with collector_paused():
-                prepared = planner.plan(unit, core.prepare(unit, at, len(unit))).prepared
-            number = next(numbers)
+                if part.is_crasher:
+                    prepared = Prepared(at, part.end, rejections=[known.crashed(at, part.at)], seen=[at])
+                else:
+                    prepared = core.prepare(unit, at, part.end)
+                prepared = planner.plan(unit, prepared).prepared
             report.numbers.append(number)
-            yield (
+            yield choose(
                 unit,
-                choose(
-                    unit,
-                    prepared,
-                    held,
-                    number=number,
-                    select=select,
-                    frees=origin == "quarantine",
-                    sinks=core.sinks,
-                    record_sinks=self._record_sinks,
-                    report=report,
-                ),
+                prepared,
+                held,
+                number=number,
+                select=select,
+                frees=origin == "quarantine",
+                sinks=core.sinks,
+                record_sinks=self._record_sinks,
+                report=report,
             )
             at = prepared.end
 
@@ -258,8 +273,8 @@ class Redriver:
         outcomes = {}
         for sink in self._record_sinks:
             lease.renew()
-            documents = {events.keys[index]: events.line(index) for index in choice.documents[sink.name]}
-            if documents:
+            documents = documents_of(choice.prepared, sink.name, choice.documents[sink.name])
+            if len(documents):
                 outcomes[sink.name] = sink.deliver(documents, max(0.0, seconds_left() - self._request))
         refused = core.with_payloads(settle(unit, choice, held, outcomes, report), unit)
         rejections = [*choice.rejections, *refused]
@@ -308,6 +323,11 @@ class Redriver:
         _check_mark(item, unit, origin)
         return item
 
+    def _suspects(self, before: Progress) -> tuple[Suspect, ...]:
+        """Where redrives were killed, as whoever takes the lease will know; its holder may still be alive."""
+        is_over = before.lease is not None and before.lease.until <= self._clock() * 1000
+        return suspects_of(before) if is_over else before.suspects
+
     def _metadata(self, count: int, **positions: str) -> dict[str, str]:
         found = {"aether-count": str(count), "aether-version": self._version()}
         return {**found, **{f"aether-{name}": value for name, value in positions.items()}}
@@ -317,12 +337,48 @@ class Redriver:
         return RedriveReport(unit.shard, origin, len(unit), first, last, dry_run, version=self._version())
 
 
-def _numbers(lease: HeldLease) -> Iterator[int]:
-    """A number for each part; asking for the next one calls the part before done."""
-    yield lease.number
-    while True:
-        lease.commit()
-        yield lease.number
+class _Tally:
+    """What a report has come to since it was last asked."""
+
+    def __init__(self, report: RedriveReport, sinks: Sequence[str]) -> None:
+        self._report = report
+        self._sinks = sinks
+        self._told: dict[str, int] = {}
+
+    def rest(self) -> dict[str, int]:
+        now = self._report.totals(self._sinks)
+        more = {name: n - self._told.get(name, 0) for name, n in now.items() if n != self._told.get(name, 0)}
+        self._told = now
+        return more
+
+
+def _begin(lease: HeldLease, tally: _Tally) -> Callable[[Suspect], int]:
+    """Begins a part under a number of its own, and calls the part before done."""
+    begun = False
+
+    def begin(at: Suspect) -> int:
+        nonlocal begun
+        if begun:
+            lease.commit(tally.rest(), at)
+        else:
+            lease.begin(at)
+        begun = True
+        return lease.number
+
+    return begin
+
+
+def _undecided(unit: KinesisRecords, held: Held, origin: Origin, report: RedriveReport) -> KinesisRecords:
+    """The unit without what stands in the quarantine whole, and stays there.
+
+    Not even decoded: a record that is quarantined whole may be one that kills the process.
+    """
+    if origin == "quarantine":
+        return unit
+    left = without(unit, held.quarantined)
+    report.records += len(unit) - len(left)
+    report.still_quarantined += len(unit) - len(left)
+    return left
 
 
 def _excluded(before: Progress, unit: KinesisRecords, origin: Origin) -> set[str]:

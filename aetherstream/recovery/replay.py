@@ -10,7 +10,6 @@ import base64
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -28,7 +27,7 @@ from aetherstream.pipeline import Pipeline
 from aetherstream.records import Event, Events, KinesisRecords, Rejection, Sortable, sortable
 from aetherstream.recovery.redrive import Redriver
 from aetherstream.recovery.redrive_report import RedriveReport
-from aetherstream.sinks.base import ObjectSink
+from aetherstream.sinks.base import ObjectSink, Placement
 from aetherstream.transforms.mistakes import nearest
 
 Source = Literal["stream", "archive"]
@@ -118,6 +117,17 @@ def _refused(core: Core, unit: KinesisRecords) -> dict[str, str]:
 # -- Chosen sinks ------------------------------------------------------------------------------------------------------
 
 
+class _ClosedPlace:
+    """A per-record sink that gets nothing."""
+
+    def __init__(self, place: Placement) -> None:
+        self.name = place.name
+
+    def partition(self, events: Events, indices: Sequence[int], /) -> tuple[dict[str, list[int]], dict[int, Rejected]]:  # noqa: ARG002
+        """See `Placement`; nothing goes anywhere."""
+        return {}, {}
+
+
 class _Closed:
     """A sink that gets nothing; what it holds is looked at all the same."""
 
@@ -150,9 +160,10 @@ class _Closed:
 
 def into_sinks(core: Core, names: Collection[str]) -> Core:
     """The same steps, whose events go to these sinks only."""
-    made = copy(core)
-    made.sinks = tuple(sink if sink.name in names else _Closed(sink) for sink in core.sinks)
-    return made
+    return core.placing(
+        [sink if sink.name in names else _Closed(sink) for sink in core.sinks],
+        [place if place.name in names else _ClosedPlace(place) for place in core.places],
+    )
 
 
 # -- Events of the archive ---------------------------------------------------------------------------------------------

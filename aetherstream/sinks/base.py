@@ -6,7 +6,7 @@ the events; *per-record* sinks (OpenSearch, DynamoDB) write each event under its
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,16 +15,23 @@ from aetherstream.objects import Target
 from aetherstream.records import Events
 
 
-class ObjectSink(Protocol):
-    """A per-object sink: pure, the engine does the writing.
+class Placement(Protocol):
+    """Says where in a sink an event goes: the partition of an object, the index of a document. Pure.
 
     Obligations: `partition` depends on the events alone (never on a clock or on what else is in the batch), so that a
-    retry puts an event into the partition where an earlier attempt put it; nothing handed in is changed.
+    retry puts an event where an earlier attempt put it; nothing handed in is changed.
     """
 
     @property
     def name(self) -> str:
         """Name of the sink in the pipeline file."""
+
+    def partition(self, events: Events, indices: Sequence[int], /) -> tuple[dict[str, list[int]], dict[int, Rejected]]:
+        """Group the events at `indices` (ascending) by place; and say which can't be placed, and why."""
+
+
+class ObjectSink(Placement, Protocol):
+    """A per-object sink: pure, the engine does the writing."""
 
     @property
     def target(self) -> Target:
@@ -33,9 +40,6 @@ class ObjectSink(Protocol):
     @property
     def max_partitions(self) -> int:
         """How many partitions one batch may open; past it the batch's prefix ends."""
-
-    def partition(self, events: Events, indices: Sequence[int], /) -> tuple[dict[str, list[int]], dict[int, Rejected]]:
-        """Group the events at `indices` (ascending) by partition path; and say which can't be placed, and why."""
 
     def encode(self, lines: bytes, epoch: int, /) -> bytes:
         """Make the bytes of an object that holds `lines` (NDJSON, one event a line); the epoch stands in them."""
@@ -91,5 +95,5 @@ class RecordSink(Protocol):
     def name(self) -> str:
         """Name of the sink in the pipeline file."""
 
-    def deliver(self, documents: Mapping[str, bytes], seconds: float, /) -> Outcome:
-        """Write each document (JSON) under its id (the event id, or the data's own identity)."""
+    def deliver(self, documents: Documents, seconds: float, /) -> Outcome:
+        """Write each document under its id, in its place."""

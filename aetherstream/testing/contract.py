@@ -23,7 +23,7 @@ from aetherstream.errors import Retryable
 from aetherstream.quarantine import Quarantine
 from aetherstream.records import Event, Events, KinesisRecords
 from aetherstream.report import Report
-from aetherstream.sinks.base import ObjectSink, RecordSink
+from aetherstream.sinks.base import Documents, ObjectSink, RecordSink
 from aetherstream.testing.builders import START, JsonLists, decompressed, kinesis_records, lines
 from aetherstream.testing.stores import InlineExecutor, MemoryObjects, MemoryProgress
 
@@ -262,14 +262,18 @@ class RecordSinkContract:
         """The sink, new for each test."""
         raise NotImplementedError
 
-    def documents(self) -> dict[str, bytes]:
+    PLACE = "documents"
+    """Where in the service they go."""
+
+    def documents(self, **more: bytes) -> Documents:
         """Some documents as the engine hands them over."""
-        return {name: orjson.dumps(document) for name, document in self.DOCUMENTS.items()}
+        bodies = {name: orjson.dumps(document) for name, document in self.DOCUMENTS.items()} | more
+        return Documents(list(bodies), [self.PLACE] * len(bodies), list(bodies.values()))
 
     def test_nothing_is_delivered_of_nothing(self) -> None:
         """An empty batch writes nothing."""
         subject = self.subject()
-        outcome = subject.sink.deliver({}, 60.0)
+        outcome = subject.sink.deliver(Documents(), 60.0)
         assert (outcome.rejected, outcome.undelivered, subject.stored()) == ({}, {}, {})
 
     def test_each_document_is_stored_under_its_id(self) -> None:
@@ -314,7 +318,7 @@ class RecordSinkContract:
     def test_an_oversize_document_is_rejected_and_the_others_are_stored(self) -> None:
         """It would never fit: retrying it would hold up the shard."""
         subject = self.subject()
-        outcome = subject.sink.deliver({**self.documents(), "s:109:0": subject.oversize()}, 60.0)
+        outcome = subject.sink.deliver(self.documents(**{"s:109:0": subject.oversize()}), 60.0)
         assert (list(outcome.rejected), outcome.undelivered) == (["s:109:0"], {})
         assert subject.stored() == self.DOCUMENTS
 

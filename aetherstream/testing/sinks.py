@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import orjson
 
 from aetherstream.errors import Rejected
 from aetherstream.records import Event
-from aetherstream.sinks.base import Outcome
+from aetherstream.sinks.base import Answer as RequestAnswer
+from aetherstream.sinks.base import Documents, Outcome
 
 Answer = Rejected | str | None
 """What a document comes to: refused for good, not now (the reason), or stored."""
@@ -34,16 +35,18 @@ class MemoryRecordSink:
         self.down: str | None = None
         """Why the sink does not answer at all; None: it does."""
         self.documents: dict[str, Event] = {}
+        self.places: dict[str, str] = {}
         self.writes = 0
         self._max_bytes = max_bytes
 
-    def deliver(self, documents: Mapping[str, bytes], seconds: float, /) -> Outcome:
+    def deliver(self, documents: Documents, seconds: float, /) -> Outcome:
         """See `RecordSink.deliver`."""
-        outcome = Outcome()
+        outcome, count = Outcome(), len(documents)
         if self.down is not None:
-            outcome.undelivered = dict.fromkeys(documents, self.down)
+            outcome.undelivered = dict.fromkeys(documents.ids, self.down)
+            outcome.answers = [RequestAnswer(count, count, self.down)] if count else []
             return outcome
-        for document_id, line in documents.items():
+        for document_id, place, line in zip(documents.ids, documents.places, documents.bodies, strict=True):
             document = orjson.loads(line)
             answer = self.answer(document_id, document) if seconds > 0 else "no time left"
             if len(line) > self._max_bytes:
@@ -53,6 +56,12 @@ class MemoryRecordSink:
             elif answer is not None:
                 outcome.undelivered[document_id] = answer
             else:
-                self.documents[document_id] = document
+                # As OpenSearch creates documents: the first of an id stays.
+                self.documents.setdefault(document_id, document)
+                self.places.setdefault(document_id, place)
                 self.writes += 1
+        if count:
+            outcome.answers = [
+                RequestAnswer(count, len(outcome.undelivered), next(iter(outcome.undelivered.values()), ""))
+            ]
         return outcome

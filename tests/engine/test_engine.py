@@ -303,11 +303,11 @@ def test_an_event_that_a_sink_refuses_goes_to_the_quarantine_and_the_other_sinks
     }
 
 
-def test_documents_of_one_identity_end_as_the_last_of_them() -> None:
+def test_of_documents_of_one_identity_the_first_is_stored_as_from_batch_to_batch() -> None:
     sink = MemoryRecordSink()
     bench = Bench(record_sinks=[sink], core={"identity": ["order"]})
     report = bench.run([{"order": "o-1", "state": "new"}, {"order": "o-1", "state": "paid"}])
-    assert {name: document["state"] for name, document in sink.documents.items()} == {"o-1": "paid"}
+    assert {name: document["state"] for name, document in sink.documents.items()} == {"o-1": "new"}
     assert report.sinks["search"] == SinkCount(events=2, delivered=2)
 
 

@@ -41,7 +41,7 @@ def test_a_key_is_the_same_whether_or_not_records_before_it_are_rejected() -> No
 
 def test_the_quarantines_key_is_that_of_the_first_record() -> None:
     plan = planned([{"p": "a"}, "{"], start=1)
-    assert plan.quarantine == f"quarantine/day=2025-11-21/{SHARD}-003110-000000.ndjson.gz"
+    assert plan.quarantine == f"data/quarantine/day=2025-11-21/{SHARD}-003110-000000.ndjson.gz"
 
 
 def test_without_events_and_rejections_a_plan_is_empty() -> None:

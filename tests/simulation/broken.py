@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from aetherstream.core import Prepared
 from aetherstream.delivery.ledger import Ledger, Opening
 from aetherstream.delivery.progress import Attempt, Progress
-from aetherstream.engine import Delivered, Engine, SecondsLeft
+from aetherstream.engine import Engine, SecondsLeft
 from aetherstream.errors import Retryable, Superseded
 from aetherstream.objects import empty_object
 from aetherstream.plan import Plan, PlannedObject, Planner
+from aetherstream.record_delivery import Delivered, RecordDelivery
 from aetherstream.records import KinesisRecords, sortable
 from aetherstream.report import Report
+from aetherstream.timings import Timings
 from tests.simulation.broken_redrives import BROKEN_REDRIVES
 from tests.simulation.faults import Fault
 from tests.simulation.models import held_lines
@@ -51,10 +54,10 @@ class _EmptiesNothing(Engine):
 
 
 class _KnowsNoVersions(Engine):
-    def _empty_what_was_left(self, opening: Opening, claim: Progress, plan: Plan, puts: Any, *rest: Any) -> None:
+    def _empty_what_was_left(self, opening: Opening, claim: Progress, *rest: Any) -> None:
         report: Report = rest[-1]
         same = {key: replace(noted, version=report.version) for key, noted in opening.item.open.items()}
-        super()._empty_what_was_left(replace(opening, item=replace(opening.item, open=same)), claim, plan, puts, *rest)
+        super()._empty_what_was_left(replace(opening, item=replace(opening.item, open=same)), claim, *rest)
 
 
 class _EmptiesAfterwards(Engine):
@@ -69,10 +72,14 @@ class _EmptiesAfterwards(Engine):
 
 
 class _CompletesFirst(Engine):
-    def _empty_what_was_left(self, opening: Opening, claim: Progress, plan: Plan, puts: Any, *rest: Any) -> None:
-        batch, end = self._batch, plan.prepared.end
+    def _empty_what_was_left(self, opening: Opening, claim: Progress, *rest: Any) -> None:
+        batch, end = self._batch, self._end
         self._ledger.complete(claim, sortable(batch.sequences[end - 1]), int(batch.arrivals[end - 1] * 1000), {})
-        super()._empty_what_was_left(opening, claim, plan, puts, *rest)
+        super()._empty_what_was_left(opening, claim, *rest)
+
+    def _claim(self, batch: KinesisRecords, opening: Opening, plan: Plan, report: Report) -> Progress | None:
+        self._end = plan.prepared.end
+        return super()._claim(batch, opening, plan, report)
 
     def process(self, batch: KinesisRecords, seconds_left: SecondsLeft) -> Report:
         self._batch = batch
@@ -88,11 +95,28 @@ class _ReportsTheNextRecord(Engine):
         return report
 
 
-class _IgnoresWhatIsUndelivered(Engine):
-    def _deliver_records(self, plan: Plan, report: Report, seconds_left: SecondsLeft) -> Delivered:
-        delivered = super()._deliver_records(plan, report, seconds_left)
-        delivered.end = None
+class _Everything(RecordDelivery):
+    """Calls delivered what was not; with `after_the_first`, only where something was."""
+
+    def __init__(self, inner: RecordDelivery, *, after_the_first: bool) -> None:
+        self._inner = inner
+        self._after_the_first = after_the_first
+
+    @property
+    def sinks(self) -> list[str]:
+        return self._inner.sinks
+
+    def deliver(self, prepared: Prepared, timings: Timings, seconds_left: SecondsLeft) -> Delivered:
+        delivered = self._inner.deliver(prepared, timings, seconds_left)
+        if delivered.end is not None and not (self._after_the_first and delivered.end == prepared.start):
+            delivered.end = None
         return delivered
+
+
+class _IgnoresWhatIsUndelivered(Engine):
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        self._delivery = _Everything(self._delivery, after_the_first=False)
 
 
 class _CutsNothing(Engine):
@@ -229,10 +253,10 @@ class _AnswersBeforeTheQuarantine(Engine):
     """Completes without having seen that the quarantine was written."""
 
     def _put(self, *args: Any) -> None:
-        batch, plan, puts, rejections, claim, writer, report = args
-        super()._put(batch, plan, puts, [], claim, writer, report)
+        plan, puts, kept, *rest = args
+        super()._put(plan, puts, {}, *rest)
         try:
-            super()._put(batch, plan, [], rejections, claim, writer, report)
+            super()._put(plan, [], kept, *rest)
         except Retryable:
             return
 
@@ -247,11 +271,9 @@ class _CompletesNothing(Ledger):
 class _CoversOnlyWhatItPut(Engine):
     """Cuts per-record sinks to the prefix, and completes the whole batch."""
 
-    def _deliver_records(self, plan: Plan, report: Report, seconds_left: SecondsLeft) -> Delivered:
-        delivered = super()._deliver_records(plan, report, seconds_left)
-        if delivered.end is not None and delivered.end > plan.prepared.start:
-            delivered.end = None
-        return delivered
+    def __init__(self, *args: Any, **parts: Any) -> None:
+        super().__init__(*args, **parts)
+        self._delivery = _Everything(self._delivery, after_the_first=True)
 
 
 _BATCHES = {"chunk": 1, "batch_size": 20, "max_partitions": 200, "age": -1, "retries": -1, "with_search": True}

@@ -17,7 +17,7 @@ from aetherstream.delivery.put import Head, PreconditionFailed
 from aetherstream.delivery.reader import Listed
 from aetherstream.errors import Rejected, Retryable
 from aetherstream.records import Event, sortable
-from aetherstream.sinks.base import Outcome
+from aetherstream.sinks.base import Documents, Outcome
 from aetherstream.testing.builders import decompressed
 from aetherstream.testing.stores import MemoryObjects, MemoryProgress
 from tests.simulation.faults import AT_BULK, AT_PUT, AT_READ, AT_WRITE, Fault
@@ -177,10 +177,10 @@ class Search:
         self.documents: dict[str, Event] = {}
         self._world = world
 
-    def deliver(self, documents: Mapping[str, bytes], seconds: float, /) -> Outcome:
+    def deliver(self, documents: Documents, seconds: float, /) -> Outcome:
         """See `RecordSink.deliver`."""
         outcome = Outcome()
-        items = list(documents.items())
+        items = list(zip(documents.ids, documents.bodies, strict=True))
         for start in range(0, len(items), 3):
             bulk = {document_id: orjson.loads(line) for document_id, line in items[start : start + 3]}
             try:
@@ -199,7 +199,7 @@ class Search:
             elif self._refuses(document_id, document):
                 outcome.rejected[document_id] = Rejected("mapping conflict", document_id)
             else:
-                self.documents[document_id] = dict(document)
+                self.documents.setdefault(document_id, dict(document))
 
     def _refuses(self, document_id: str, document: Event) -> bool:
         if flaky := self._world.draw(frozenset({Fault.FLAKY})):
