@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import UnsetType
@@ -20,7 +20,12 @@ from aetherstream.transforms.compiler import table_columns
 from aetherstream.transforms.tables import ReferenceTables, TableSource
 
 if TYPE_CHECKING:
+    from aetherstream.delivery.breaker_item import Rules
+    from aetherstream.pipeline.model_opensearch import OpenSearchSink
     from aetherstream.pipeline.model_sinks import PartitionPart, S3Sink
+    from aetherstream.sinks.base import Placement
+    from aetherstream.sinks.opensearch.options import OpenSearchOptions
+    from aetherstream.spill import Spill
 
 
 def core_of(pipeline: Pipeline, tables: ReferenceTables, secrets: Mapping[str, str]) -> Core:
@@ -34,6 +39,7 @@ def core_of(pipeline: Pipeline, tables: ReferenceTables, secrets: Mapping[str, s
         Decoder(max_expanded=file.source.max_expanded_bytes),
         validate=validation_of(pipeline),
         sinks=sinks_of(pipeline),
+        places=placements_of(pipeline),
         transform=steps if file.transforms else None,
         event_time=_event_time(pipeline),
         identity=() if isinstance(file.identity, UnsetType) else file.identity,
@@ -75,6 +81,66 @@ def sinks_of(pipeline: Pipeline) -> list[S3Archive]:
     ]
 
 
+def placements_of(pipeline: Pipeline) -> list[Placement]:
+    """Make what says where the documents of the per-record sinks go; a sink that is switched off has none."""
+    made: list[Placement] = []
+    for name, sink in _searches(pipeline):
+        from aetherstream.compose_opensearch import placement_of
+
+        made.append(placement_of(name, sink))
+    return made
+
+
+def opensearch_of(pipeline: Pipeline) -> list[OpenSearchOptions]:
+    """Return what the OpenSearch sinks are made from, without those that are switched off."""
+    from aetherstream.compose_opensearch import options_of
+
+    return [options_of(pipeline, name, sink) for name, sink in _searches(pipeline)]
+
+
+def spills_of(pipeline: Pipeline) -> dict[str, Spill]:
+    """Make the spills of the sinks that have one (`on_outage: spill`), by sink; not of those that are switched off."""
+    from aetherstream.spill import Spill
+
+    return {
+        name: Spill(name, bucket=str(sink.spill.bucket), prefix=str(sink.spill.prefix), pipeline=pipeline.name)
+        for name, sink in _searches(pipeline)
+        if sink.on_outage == "spill" and not isinstance(sink.spill, UnsetType)
+    }
+
+
+def breakers_of(pipeline: Pipeline) -> dict[str, Rules]:
+    """Return the rules of the circuit breakers, of the sinks that `spills_of` names."""
+    from aetherstream.delivery.breaker_item import Rules
+
+    return {
+        name: Rules(
+            failures=sink.breaker.failures,
+            share=sink.breaker.share,
+            window=sink.breaker.window_seconds,
+            patience=sink.breaker.patience_seconds,
+            probe_after=sink.breaker.probe_after_seconds,
+        )
+        for name, sink in _searches(pipeline)
+        if sink.on_outage == "spill" and not isinstance(sink.breaker, UnsetType)
+    }
+
+
+def drain_rates_of(pipeline: Pipeline) -> dict[str, int]:
+    """Return how many documents a second a drain may send, of the sinks that `spills_of` names."""
+    return {
+        name: sink.drain.rate
+        for name, sink in _searches(pipeline)
+        if sink.on_outage == "spill" and not isinstance(sink.drain, UnsetType)
+    }
+
+
+def _searches(pipeline: Pipeline) -> Iterator[tuple[str, OpenSearchSink]]:
+    for name, sink in pipeline.sinks.items():
+        if not isinstance(sink.opensearch, UnsetType) and not sink.opensearch.is_off:
+            yield name, sink.opensearch
+
+
 def quarantine_of(pipeline: Pipeline) -> Quarantine:
     """Make the quarantine."""
     return Quarantine(bucket=pipeline.quarantine.bucket, prefix=str(pipeline.quarantine.prefix), pipeline=pipeline.name)
@@ -83,7 +149,8 @@ def quarantine_of(pipeline: Pipeline) -> Quarantine:
 def buckets_of(pipeline: Pipeline) -> Sequence[str]:
     """Names of the buckets that the pipeline writes, each once."""
     sinks = [sink.target.bucket for sink in sinks_of(pipeline)]
-    return list(dict.fromkeys([*sinks, pipeline.quarantine.bucket]))
+    spills = [spill.target.bucket for spill in spills_of(pipeline).values()]
+    return list(dict.fromkeys([*sinks, *spills, pipeline.quarantine.bucket]))
 
 
 def _archive(pipeline: Pipeline, name: str, sink: S3Sink) -> S3Archive:

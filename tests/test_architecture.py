@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
     {"record_delivery"},
     {"plan"},
     {"engine"},
-    {"compose"},
+    {"compose", "compose_opensearch"},
     {"recovery", "drain"},
     {"app"},
     {"recovery_app", "drain_app"},

@@ -16,7 +16,7 @@ from aetherstream.pipeline.model_sinks import Sink
 
 _URL = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<user>[^/@]*@)?(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
-    r"(?::(?P<port>[0-9]+))?(?P<path>[/?#].*)?"
+    r"(?::(?P<port>[0-9]+))?(?:/[^?#]*)?(?P<rest>[?#].*)?"
 )
 _LONGEST_NAME = 255
 """OpenSearch: bytes of an index name (MetadataCreateIndexService)."""
@@ -48,10 +48,10 @@ def check_together(sinks: Mapping[str, Sink], document: Document) -> None:
     """Note sinks that write into the same indices of one cluster: an event of both would be stored once."""
     seen: dict[tuple[str, str], str] = {}
     for name, sink in sinks.items():
-        if isinstance(sink.opensearch, UnsetType) or not sink.opensearch.name_in_cluster:
+        if isinstance(sink.opensearch, UnsetType) or len(sink.opensearch.kinds) != 1:
             continue
-        kind = _kinds(sink.opensearch)[0]
-        place = (sink.opensearch.endpoint, sink.opensearch.name_in_cluster)
+        kind = sink.opensearch.kind
+        place = (sink.opensearch.endpoint, sink.opensearch.target)
         if (other := seen.setdefault(place, name)) != name:
             document.add(
                 ("sinks", name, "opensearch", kind),
@@ -72,8 +72,8 @@ def _endpoint(sink: OpenSearchSink, path: Path, document: Document) -> None:
         document.add(at, f"{endpoint!r} is no URL; write https://host or https://host:port")
     elif url["scheme"] not in ("http", "https"):
         document.add(at, f"{endpoint!r} begins with {url['scheme']}://; write https://host or https://host:port")
-    elif url["path"]:
-        document.add(at, f"{endpoint!r} goes on with {url['path']!r} behind the host; leave that out")
+    elif url["rest"]:
+        document.add(at, f"{endpoint!r}: leave out {url['rest']!r}")
     elif url["port"] and not 0 < int(url["port"][:6]) < 65536:
         document.add(at, f"{endpoint!r}: a port is 1 to 65535")
     elif sink.auth in ("es", "aoss") and url["scheme"] == "http":
@@ -93,12 +93,8 @@ def _credentials(sink: OpenSearchSink, path: Path, document: Document) -> None:
         document.add((*path, "auth"), message)
 
 
-def _kinds(sink: OpenSearchSink) -> list[str]:
-    return [kind for kind in ("index", "alias", "data_stream") if not isinstance(getattr(sink, kind), UnsetType)]
-
-
 def _target(sink: OpenSearchSink, path: Path, file: PipelineFile, document: Document) -> None:
-    kinds = _kinds(sink)
+    kinds = sink.kinds
     if not kinds:
         document.add(path, "needs exactly one of: index, alias, data_stream")
         return
@@ -116,7 +112,7 @@ def _target(sink: OpenSearchSink, path: Path, file: PipelineFile, document: Docu
             on_key=True,
         )
     room = {"index": _PERIOD_BYTES[sink.period or "day"], "alias": _ALIAS_BYTES, "data_stream": _DATA_STREAM_BYTES}
-    wrong = next(_wrong_name(sink.name_in_cluster, room[kinds[0]]), None)
+    wrong = next(_wrong_name(sink.target, room[kinds[0]]), None)
     if wrong:
         document.add((*path, kinds[0]), wrong)
     if kinds[0] == "data_stream":
@@ -228,8 +224,8 @@ def _amounts(sink: OpenSearchSink, path: Path, document: Document) -> None:
         durations.append((("rollover", "age"), sink.rollover.age_seconds))
         if sink.rollover.size_bytes == 0:
             document.add((*path, "rollover", "size"), "must be more than 0")
-        if all(value is None for value in _conditions(sink)):
-            document.add((*path, "rollover"), "needs at least one of: age, size, documents", on_key=True)
+        if isinstance(sink.rollover.age, UnsetType) and isinstance(sink.rollover.size, UnsetType):
+            document.add((*path, "rollover"), "needs at least one of: age, size")
     if isinstance(sink.breaker, BreakerRules):
         durations += [
             (("breaker", "window"), sink.breaker.window_seconds),
@@ -241,11 +237,3 @@ def _amounts(sink: OpenSearchSink, path: Path, document: Document) -> None:
             document.add((*path, *where), "must be more than 0")
     if not 0 < sink.bulk.most_bytes <= _MOST_BYTES:
         document.add((*path, "bulk", "bytes"), "OpenSearch takes requests of up to 100 MiB; give 1 to 104857600 bytes")
-
-
-def _conditions(sink: OpenSearchSink) -> list[float | None]:
-    rollover = sink.rollover
-    if isinstance(rollover, UnsetType):
-        return []
-    documents = None if isinstance(rollover.documents, UnsetType) else rollover.documents
-    return [rollover.age_seconds, rollover.size_bytes, documents]

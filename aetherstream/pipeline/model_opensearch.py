@@ -1,6 +1,6 @@
 """The part of the pipeline model that says how events become documents in OpenSearch."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec import field as struct_field
@@ -9,6 +9,8 @@ from aetherstream.pipeline import values
 from aetherstream.pipeline.forms import Bucket, Duration, Prefix, Size
 
 Period = Literal["hour", "day", "month", "year"]
+TargetKind = Literal["index", "alias", "data_stream"]
+TARGET_KINDS: tuple[TargetKind, ...] = get_args(TargetKind)
 
 
 class Rollover(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,9 +22,6 @@ class Rollover(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     size: (
         Annotated[Size, Meta(title="a size", description="Size of its primary shards together.", examples=["30GiB"])]
         | UnsetType
-    ) = UNSET
-    documents: (
-        Annotated[int, Meta(ge=1, description="Number of its documents.", examples=[100_000_000])] | UnsetType
     ) = UNSET
 
     @property
@@ -334,11 +333,19 @@ class OpenSearchSink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.optional and not self.endpoint.strip()
 
     @property
-    def name_in_cluster(self) -> str:
-        """What `index`, `alias` or `data_stream` says."""
-        return next(
-            (name for name in (self.index, self.alias, self.data_stream) if not isinstance(name, UnsetType)), ""
-        )
+    def kinds(self) -> list[TargetKind]:
+        """Which of `index`, `alias` and `data_stream` are given; in a sound file one."""
+        return [kind for kind in TARGET_KINDS if not isinstance(getattr(self, kind), UnsetType)]
+
+    @property
+    def kind(self) -> TargetKind:
+        """Which of `index`, `alias` and `data_stream` is given."""
+        return self.kinds[0]
+
+    @property
+    def target(self) -> str:
+        """What it says."""
+        return str(getattr(self, self.kind))
 
     @property
     def refresh_seconds(self) -> float | None:
