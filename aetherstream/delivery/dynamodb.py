@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aetherstream.delivery.progress import Attempt, Lease, Noted, Progress
+from aetherstream.delivery.progress import Attempt, Lease, Noted, Progress, Suspect
 from aetherstream.errors import ConfigurationError, Retryable
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ _KNOWN = {
     "counters",
     "lease",
     "redrive_keys",
+    "suspects",
+    "redriven",
 }
 _MISCONFIGURED = {
     "ResourceNotFoundException": "the table does not exist",
@@ -67,16 +70,10 @@ class DynamoProgress:
 
 def to_item(progress: Progress) -> dict[str, Any]:
     """Write a progress item as DynamoDB attribute values."""
-    attempt, lease = progress.attempt, progress.lease
-    redrive: dict[str, Any] = {}
-    if lease is not None:
-        held = {"owner": {"S": lease.owner}, "number": {"N": str(lease.number)}, "until": {"N": str(lease.until)}}
-        redrive["lease"] = {"M": held}
-    if progress.redrive_keys:
-        redrive["redrive_keys"] = {"L": [{"S": key} for key in progress.redrive_keys]}
+    attempt = progress.attempt
     return {
         **progress.others,
-        **redrive,
+        **_redrive_fields(progress),
         "pk": {"S": progress.key},
         "revision": {"N": str(progress.revision)},
         "epoch": {"N": str(progress.epoch)},
@@ -93,14 +90,44 @@ def to_item(progress: Progress) -> dict[str, Any]:
                 "alone": {"N": str(attempt.alone)},
             }
         },
-        "counters": {"M": {name: {"N": str(count)} for name, count in progress.counters.items()}},
+        "counters": {"M": _numbers(progress.counters)},
     }
+
+
+def _redrive_fields(progress: Progress) -> dict[str, Any]:
+    """What only redrives write; a field that says nothing is left out."""
+    fields: dict[str, Any] = {}
+    if (lease := progress.lease) is not None:
+        held = {"owner": {"S": lease.owner}, "number": {"N": str(lease.number)}, "until": {"N": str(lease.until)}}
+        fields["lease"] = {"M": held if lease.at is None else {**held, "at": _suspect(lease.at)}}
+    if progress.redrive_keys:
+        fields["redrive_keys"] = {"L": [{"S": key} for key in progress.redrive_keys]}
+    if progress.suspects:
+        fields["suspects"] = {"L": [_suspect(each) for each in progress.suspects]}
+    if progress.redriven:
+        fields["redriven"] = {"M": _numbers(progress.redriven)}
+    return fields
+
+
+def _numbers(counts: Mapping[str, int]) -> dict[str, Any]:
+    return {name: {"N": str(count)} for name, count in counts.items()}
+
+
+def _suspect(suspect: Suspect) -> dict[str, Any]:
+    texts = {"first": suspect.first, "last": suspect.last, "version": suspect.version}
+    numbers = {"killed": suspect.killed, "alone": suspect.alone}
+    return {"M": {**{name: {"S": text} for name, text in texts.items()}, **_numbers(numbers)}}
+
+
+def _as_suspect(value: dict[str, Any]) -> Suspect:
+    found = value["M"]
+    first, last, version = (found[name]["S"] for name in ("first", "last", "version"))
+    return Suspect(first, last, version, killed=int(found["killed"]["N"]), alone=int(found["alone"]["N"]))
 
 
 def from_item(item: dict[str, Any]) -> Progress:
     """Read a progress item from DynamoDB attribute values."""
     attempt = item["attempt"]["M"]
-    lease = item["lease"]["M"] if "lease" in item else None
     return Progress(
         key=item["pk"]["S"],
         revision=int(item["revision"]["N"]),
@@ -118,6 +145,13 @@ def from_item(item: dict[str, Any]) -> Progress:
         ),
         counters={name: int(value["N"]) for name, value in item["counters"]["M"].items()},
         others={name: value for name, value in item.items() if name not in _KNOWN},
-        lease=lease and Lease(lease["owner"]["S"], int(lease["number"]["N"]), int(lease["until"]["N"])),
+        lease=_lease(item["lease"]["M"]) if "lease" in item else None,
         redrive_keys=tuple(key["S"] for key in item["redrive_keys"]["L"]) if "redrive_keys" in item else (),
+        suspects=tuple(_as_suspect(each) for each in item["suspects"]["L"]) if "suspects" in item else (),
+        redriven={name: int(n["N"]) for name, n in item["redriven"]["M"].items()} if "redriven" in item else {},
     )
+
+
+def _lease(found: dict[str, Any]) -> Lease:
+    at = _as_suspect(found["at"]) if "at" in found else None
+    return Lease(found["owner"]["S"], int(found["number"]["N"]), int(found["until"]["N"]), at)

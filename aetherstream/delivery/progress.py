@@ -40,15 +40,32 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspect:
+    """Records of the shard at which redrives are at work, or were killed (memory, time-out, crash)."""
+
+    first: str
+    """Sortable position of the first: sequence number, and the index of a user record that comes alone."""
+    last: str
+    version: str
+    """The pipeline version at work; for another one nothing is known."""
+    killed: int = 0
+    """How many redrives were killed here, or in a wider range around it."""
+    alone: int = 0
+    """How many of those were at work on this one record and no other."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """Who redrives the shard now. Attempts on live batches leave it as it is."""
 
     owner: str
-    """For people: who holds it."""
+    """Who holds it: for people, and no two redrives have the same."""
     number: int
     """The epoch that taking it raised; tells this redrive from every other one."""
     until: int
     """When another one may take it, epoch milliseconds."""
+    at: Suspect | None = None
+    """What its holder is at work on: a holder that is killed leaves it behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +92,10 @@ class Progress:
     """Who redrives the shard, and until when."""
     redrive_keys: tuple[str, ...] = ()
     """`bucket/key` of the objects that an unfinished redrive may have written."""
+    suspects: tuple[Suspect, ...] = ()
+    """Where redrives were killed."""
+    redriven: Mapping[str, int] = field(default_factory=dict)
+    """Totals of what redrives did, beside `counters`: an attempt and a redrive may write the item by turns."""
 
 
 class ProgressStore(Protocol):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aetherstream.delivery.dynamodb import DynamoProgress, from_item, to_item
-from aetherstream.delivery.progress import Attempt, Lease, Noted, Progress
+from aetherstream.delivery.progress import Attempt, Lease, Noted, Progress, Suspect
 from aetherstream.errors import ConfigurationError, Retryable
 
 ITEM = Progress(
@@ -19,8 +19,10 @@ ITEM = Progress(
     attempt=Attempt("003100", 8, "p1", ended=False, killed=2, alone=1),
     counters={"records": 2**60, "archive.events": 0},
     others={"commit": {"N": "3"}},
-    lease=Lease("alice", 5, 1763712120000),
+    lease=Lease("alice", 5, 1763712120000, Suspect("003100", "003190", "v1", killed=3)),
     redrive_keys=("data/archive/day=1/s-redrive-000000005.ndjson.gz",),
+    suspects=(Suspect("003070-000002", "003070-000002", "v1", killed=5, alone=2),),
+    redriven={"passed": 7, "archive.delivered": 9},
 )
 
 
