@@ -2,17 +2,19 @@
 
 Taking the lease raises the shard's epoch, whose number is the redrive's: attempts that were under way are superseded,
 and every put of an older redrive loses. Nothing that keeps events from being doubled rests on the lease's time; it
-only decides how long another redrive waits before it takes over what an unfinished one left.
+only decides how long another redrive waits before it takes over what an unfinished one left. Whoever comes under the
+very name of the holder is its successor, and does not wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from aetherstream.delivery.progress import Lease, Progress, ProgressStore
+from aetherstream.delivery.progress import Lease, Progress, ProgressStore, Suspect
 from aetherstream.errors import Retryable, Superseded
+from aetherstream.recovery.suspects import cleared, suspects_of
 
 LEASE_SECONDS = 120.0
 _TRIES = 20
@@ -39,7 +41,10 @@ class Leases:
     def __init__(
         self, store: ProgressStore, *, owner: str, clock: Callable[[], float], seconds: float = LEASE_SECONDS
     ) -> None:
-        """`owner`: for people; `clock`: epoch seconds; `seconds`: how long a lease lasts without being renewed."""
+        """`owner`: for people, and no two redrives have the same; only who goes on with a redrive that was killed has.
+
+        `clock`: epoch seconds; `seconds`: how long a lease lasts without being renewed.
+        """
         self._store = store
         self._owner = owner
         self._clock = clock
@@ -53,10 +58,11 @@ class Leases:
         """
         for _ in range(_TRIES):
             now = self._clock()
-            if item.lease is not None and item.lease.until > now * 1000:
+            if item.lease is not None and item.lease.owner != self._owner and item.lease.until > now * 1000:
                 raise LeaseHeld(item.key, item.lease.owner, item.lease.until / 1000)
             epoch = item.epoch + 1
-            taken = replace(item, revision=item.revision + 1, epoch=epoch, lease=self._lease(epoch))
+            lease, suspects = self._lease(epoch), suspects_of(item)
+            taken = replace(item, revision=item.revision + 1, epoch=epoch, lease=lease, suspects=suspects)
             stored = self._store.write(taken)
             if stored is None or stored == taken:  # equal: our own write, of which the answer was lost
                 return HeldLease(taken, self._store, self._clock, self._lease)
@@ -80,6 +86,7 @@ class HeldLease:
         self._store = store
         self._clock = clock
         self._lease = lease
+        self._at: Suspect | None = None
         self._renew_at = 0.0
         self._renewed()
 
@@ -93,18 +100,37 @@ class HeldLease:
 
         `change` gets the item as it is stored, again where another writer came between; what it raises propagates.
         """
-        self._write(lambda item: replace(change(item), lease=self._lease(self.number)))
+        self._write(lambda item: replace(change(item), lease=self._held(self.number)))
 
-    def commit(self) -> None:
-        """Call what was written under this number done, and go on under a new one."""
-        changed = self._write(
-            lambda item: replace(item, epoch=item.epoch + 1, redrive_keys=(), lease=self._lease(item.epoch + 1))
-        )
-        self.number = changed.epoch
+    def commit(self, done: Mapping[str, int] | None = None, at: Suspect | None = None) -> None:
+        """Call what was written under this number done, and go on under a new one.
 
-    def finish(self) -> None:
-        """Call what was written under this number done, and give the lease back."""
-        self._write(lambda item: replace(item, redrive_keys=(), lease=None))
+        `done`: what that adds to the shard's totals of redrives; `at`: what is begun next.
+        """
+        self._at = at
+
+        def committed(item: Progress) -> Progress:
+            epoch = item.epoch + 1
+            return replace(_added(item, done), epoch=epoch, redrive_keys=(), lease=self._held(epoch))
+
+        self.number = self._write(committed).epoch
+
+    def begin(self, at: Suspect) -> None:
+        """Note what is begun: where this process is killed at it, whoever comes next finds the place."""
+        self._at = at
+        self.write(lambda item: item)
+
+    def finish(self, done: Mapping[str, int] | None = None, passed: tuple[str, str] | None = None) -> None:
+        """Call what was written under this number done, and give the lease back.
+
+        `done`: as in `commit`; `passed`: the first and the last position between which nothing is suspect any more.
+        """
+
+        def finished(item: Progress) -> Progress:
+            suspects = item.suspects if passed is None else cleared(item.suspects, *passed)
+            return replace(_added(item, done), redrive_keys=(), lease=None, suspects=suspects)
+
+        self._write(finished)
 
     def give_up(self) -> None:
         """Give the lease back unfinished: whoever redrives next empties the keys that are noted."""
@@ -125,7 +151,17 @@ class HeldLease:
             self.item = item = stored
         raise Retryable(f"progress of {item.key}: {_TRIES} writes in a row met another writer")
 
+    def _held(self, number: int) -> Lease:
+        return replace(self._lease(number), at=self._at)
+
     def _renewed(self) -> None:
         lease = self.item.lease
         if lease is not None:
             self._renew_at = (self._clock() + lease.until / 1000) / 2
+
+
+def _added(item: Progress, done: Mapping[str, int] | None) -> Progress:
+    if not done:
+        return item
+    totals = {name: item.redriven.get(name, 0) + count for name, count in done.items()}
+    return replace(item, redriven={**item.redriven, **totals})

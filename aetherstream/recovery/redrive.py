@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import count
-from typing import Literal
 
 from aetherstream.core import Core, Prepared, collector_paused
 from aetherstream.delivery.progress import Progress, ProgressStore, Suspect, peek, progress_key
@@ -22,8 +21,7 @@ from aetherstream.delivery.put import ObjectStore
 from aetherstream.delivery.reader import ObjectReader
 from aetherstream.delivery.writer import Writer
 from aetherstream.documents import documents_of
-from aetherstream.engine import RECREATED_TOLERANCE
-from aetherstream.errors import ConfigurationError, Retryable, Superseded, UsageError
+from aetherstream.errors import ConfigurationError, Retryable, Superseded
 from aetherstream.objects import empty_object
 from aetherstream.plan import Planner
 from aetherstream.quarantine import Quarantine
@@ -31,25 +29,15 @@ from aetherstream.records import KinesisRecords, Rejection, sortable
 from aetherstream.recovery.choice import Choice, Select, choose, settle
 from aetherstream.recovery.held import Held, look_up
 from aetherstream.recovery.lease import LEASE_SECONDS, HeldLease, LeaseLost, Leases
+from aetherstream.recovery.origin import Origin, check_mark, excluded, undecided
+from aetherstream.recovery.parts import Parts
 from aetherstream.recovery.placed import PlacedDecoder
 from aetherstream.recovery.redrive_report import RedriveReport
 from aetherstream.recovery.suspects import Known, positions_of, suspects_of
-from aetherstream.recovery.unit import distinct, without
+from aetherstream.recovery.unit import distinct
 from aetherstream.sinks.base import RecordSink
 
-Origin = Literal["dead_letter", "quarantine", "replay"]
-"""What the unit is.
-
-`dead_letter`: Lambda has given it up, so the shard's mark moves past it; what stands in the quarantine stays there.
-`quarantine`: envelopes; the mark is left alone, and records that pass now are delivered though they stand in the
-quarantine. `replay`: records read again; the mark and the quarantine are left alone.
-"""
-
 _TRIES = 5
-
-
-class BeyondTheMark(UsageError):
-    """The unit has records that the stream function has not settled yet: they are its own to deliver."""
 
 
 class Redriver:
@@ -72,7 +60,7 @@ class Redriver:
         lease_seconds: float = LEASE_SECONDS,
         request: float = 25.0,
     ) -> None:
-        """`clock`: epoch seconds; `owner`: who redrives, see `Leases`; `request`: seconds that a put may take at most."""
+        """`clock`: epoch seconds; `owner`: as in `Leases`; `request`: seconds that a put may take at most."""
         self._pipeline = pipeline
         self._core = core
         self._quarantine = quarantine
@@ -117,8 +105,8 @@ class Redriver:
         core = self._core if subs is None else self._core.decoding(lambda inner: PlacedDecoder(inner, subs))
         before = self._peek(unit, origin)
         if dry_run:
-            held = self._look_up(unit, _excluded(before, unit, origin), lambda: None)
-            left = _undecided(unit, held, origin, report)
+            held = self._look_up(unit, excluded(before, unit, origin), lambda: None)
+            left = undecided(unit, held, origin, report)
             known = Known(left, subs, self._suspects(before), report.version)
             known.refuse_rehearsal()
             numbers = count(before.epoch + 1)
@@ -134,14 +122,15 @@ class Redriver:
             if origin == "dead_letter":
                 self._pass(lease, unit, writer, report)
             held = self._look_up(unit, (), lease.renew)
-            left = _undecided(unit, held, origin, report)
+            left = undecided(unit, held, origin, report)
             known = Known(left, subs, lease.item.suspects, report.version)
-            tally = _Tally(report, [sink.name for sink in core.sinks])
-            for choice in self._choices(core, left, known, held, origin, select, report, _begin(lease, tally)):
+            names = [sink.name for sink in core.sinks]
+            parts = Parts(lease, report, sinks=names, seconds_left=seconds_left, shortest=self._request)
+            for choice in self._choices(core, left, known, held, origin, select, report, parts.begin):
                 self._deliver(lease, core, left, choice, held, writer, report, seconds_left)
             report.check()
             positions = positions_of(unit, subs)
-            lease.finish(tally.rest(), (positions[0], positions[-1]) if select is None else None)
+            parts.finish((positions[0], positions[-1]) if select is None else None)
         except MemoryError:
             raise  # as if it had been killed: the next one takes the unit apart
         except (Exception, KeyboardInterrupt, SystemExit):
@@ -320,7 +309,7 @@ class Redriver:
 
     def _peek(self, unit: KinesisRecords, origin: Origin) -> Progress:
         item = peek(self._progress, progress_key(self._pipeline, unit.stream, unit.shard))
-        _check_mark(item, unit, origin)
+        check_mark(item, unit, origin)
         return item
 
     def _suspects(self, before: Progress) -> tuple[Suspect, ...]:
@@ -335,71 +324,6 @@ class Redriver:
     def _report(self, unit: KinesisRecords, origin: str, *, dry_run: bool) -> RedriveReport:
         first, last = (unit.sequences[0], unit.sequences[-1]) if len(unit) else ("", "")
         return RedriveReport(unit.shard, origin, len(unit), first, last, dry_run, version=self._version())
-
-
-class _Tally:
-    """What a report has come to since it was last asked."""
-
-    def __init__(self, report: RedriveReport, sinks: Sequence[str]) -> None:
-        self._report = report
-        self._sinks = sinks
-        self._told: dict[str, int] = {}
-
-    def rest(self) -> dict[str, int]:
-        now = self._report.totals(self._sinks)
-        more = {name: n - self._told.get(name, 0) for name, n in now.items() if n != self._told.get(name, 0)}
-        self._told = now
-        return more
-
-
-def _begin(lease: HeldLease, tally: _Tally) -> Callable[[Suspect], int]:
-    """Begins a part under a number of its own, and calls the part before done."""
-    begun = False
-
-    def begin(at: Suspect) -> int:
-        nonlocal begun
-        if begun:
-            lease.commit(tally.rest(), at)
-        else:
-            lease.begin(at)
-        begun = True
-        return lease.number
-
-    return begin
-
-
-def _undecided(unit: KinesisRecords, held: Held, origin: Origin, report: RedriveReport) -> KinesisRecords:
-    """The unit without what stands in the quarantine whole, and stays there.
-
-    Not even decoded: a record that is quarantined whole may be one that kills the process.
-    """
-    if origin == "quarantine":
-        return unit
-    left = without(unit, held.quarantined)
-    report.records += len(unit) - len(left)
-    report.still_quarantined += len(unit) - len(left)
-    return left
-
-
-def _excluded(before: Progress, unit: KinesisRecords, origin: Origin) -> set[str]:
-    """`bucket/key` of the objects that a redrive would empty before it looks."""
-    passes = origin == "dead_letter" and before.completed < sortable(unit.sequences[-1])
-    return {*before.redrive_keys, *(before.open if passes else ())}
-
-
-def _check_mark(item: Progress, unit: KinesisRecords, origin: Origin) -> None:
-    if item.completed >= sortable(unit.sequences[-1]):
-        return
-    if origin != "dead_letter":
-        raise BeyondTheMark(
-            f"{unit.shard}: the unit ends at {unit.sequences[-1]}, and the stream function has settled records up to "
-            f"{item.completed[3:] or 'none'} only: it delivers what is behind that itself"
-        )
-    if unit.arrivals[-1] + RECREATED_TOLERANCE < item.completed_arrival / 1000:
-        raise ConfigurationError(
-            f"{item.key}: record {unit.sequences[-1]} lies behind the shard's mark but arrived "
-            f"{item.completed_arrival / 1000 - unit.arrivals[-1]:.0f} s before it: it is of another stream of that name"
-        )
 
 
 def _give_up(lease: HeldLease) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -97,6 +98,16 @@ class RedriveReport:
         for name, count in self.sinks.items():
             if count.events != count.held + count.delivered + count.quarantined + count.left:
                 raise AccountingError(f"sink {name}: {count} does not balance")
+
+    def totals(self, sinks: Iterable[str]) -> dict[str, int]:
+        """What it adds to the shard's totals of redrives (`Progress.redriven`).
+
+        User records `delivered` of dead letters, `replayed` from the quarantine, and `quarantined`; by sink of those
+        named, the events `delivered`. What was found held is not counted: it was counted when it was delivered.
+        """
+        found = {"dead_letter": {"delivered": self.passed}, "quarantine": {"replayed": self.passed}}
+        delivered = {f"{name}.delivered": self.sinks[name].delivered for name in sinks if name in self.sinks}
+        return {**found.get(self.origin, {}), "quarantined": self.quarantined, **delivered}
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

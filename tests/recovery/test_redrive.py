@@ -10,7 +10,7 @@ from aetherstream.delivery.put import Missing, PreconditionFailed
 from aetherstream.errors import ConfigurationError, Rejected, Retryable, Superseded, UsageError
 from aetherstream.records import KinesisRecords
 from aetherstream.recovery.lease import LeaseHeld, LeaseLost
-from aetherstream.recovery.redrive import BeyondTheMark
+from aetherstream.recovery.origin import BeyondTheMark
 from aetherstream.recovery.redrive_report import RedriveCount, RedriveReport
 from aetherstream.sinks.s3 import by_field
 from aetherstream.testing.builders import SHARD, STREAM, event_ids_of, kinesis_records, written
@@ -29,7 +29,7 @@ PAYLOADS: list[Any] = [
 ]
 IDS = ["100:0", "110:0", "110:1", "110:1:1", "150:0"]
 REFUSED = ["120:0", "140"]
-EFFECTS = 22
+EFFECTS = 24
 """More requests than a redrive of PAYLOADS makes."""
 
 
