@@ -11,6 +11,7 @@ from aetherstream.delivery.ledger import Ledger, Unledgered
 from aetherstream.delivery.progress import Progress, progress_key
 from aetherstream.engine import Engine
 from aetherstream.quarantine import Quarantine
+from aetherstream.record_delivery import Standby
 from aetherstream.records import Event, Events, KinesisRecords, Rejection
 from aetherstream.report import Report
 from aetherstream.sinks.base import ObjectSink, RecordSink
@@ -54,6 +55,7 @@ class Bench:
 
     sinks: Sequence[ObjectSink] = field(default_factory=lambda: [archive()])
     record_sinks: Sequence[RecordSink] = ()
+    standbys: Mapping[str, Standby] = field(default_factory=dict)
     decoder: Decode = field(default_factory=JsonLists)
     transform: Transforming | None = field(default_factory=Steps)
     core: Mapping[str, Any] = field(default_factory=dict)
@@ -72,6 +74,7 @@ class Bench:
             ledger=Ledger(self.progress, f"p{self.processes}") if self.ledgered else Unledgered(),
             quarantine=Quarantine(bucket="data", prefix="quarantine", pipeline="flights"),
             record_sinks=self.record_sinks,
+            standbys=self.standbys,
             executor=InlineExecutor(),
             version=lambda: version,
         )
@@ -86,6 +89,10 @@ class Bench:
     @property
     def quarantined(self) -> list[Event]:
         return [line for held in written(self.objects, "data", "quarantine").values() for line in held]
+
+    @property
+    def spilled(self) -> list[Event]:
+        return [line for held in written(self.objects, "data", "spill").values() for line in held]
 
     @property
     def ids(self) -> list[str]:
