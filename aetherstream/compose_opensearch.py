@@ -37,7 +37,7 @@ def options_of(pipeline: Pipeline, name: str, sink: OpenSearchSink) -> OpenSearc
     """Return what a sink of the pipeline is made from."""
     return OpenSearchOptions(
         name=name,
-        endpoint=sink.endpoint,
+        endpoint=str(sink.endpoint),
         spec=_index_spec(pipeline, name, sink),
         auth=sink.auth,
         secret=sink.secret or None,

@@ -49,7 +49,7 @@ def check(files: tuple[Path, ...], env: tuple[str, ...]) -> None:
     Reference tables in S3 are not read.
     """
     from aetherstream.pipeline.compiled import check as check_file
-    from aetherstream.pipeline.explain import warnings
+    from aetherstream.pipeline.explain import notes, warnings
 
     importable()
     variables = environment(env)
@@ -58,6 +58,8 @@ def check(files: tuple[Path, ...], env: tuple[str, ...]) -> None:
         try:
             pipeline = check_file(file, variables)
             click.echo(f"{file}: ok{_cases_checked(pipeline)}")
+            for note in notes(pipeline):
+                click.echo(f"  {note}")
             for warning in warnings(pipeline):
                 click.echo(f"  warning: {warning}")
         except AetherStreamError as error:

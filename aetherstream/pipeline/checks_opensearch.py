@@ -51,7 +51,7 @@ def check_together(sinks: Mapping[str, Sink], document: Document) -> None:
         if isinstance(sink.opensearch, UnsetType) or len(sink.opensearch.kinds) != 1:
             continue
         kind = sink.opensearch.kind
-        place = (sink.opensearch.endpoint, sink.opensearch.target)
+        place = (sink.opensearch.endpoint or "", sink.opensearch.target)
         if (other := seen.setdefault(place, name)) != name:
             document.add(
                 ("sinks", name, "opensearch", kind),
@@ -61,7 +61,7 @@ def check_together(sinks: Mapping[str, Sink], document: Document) -> None:
 
 
 def _endpoint(sink: OpenSearchSink, path: Path, document: Document) -> None:
-    at, endpoint = (*path, "endpoint"), sink.endpoint
+    at, endpoint = (*path, "endpoint"), sink.endpoint or ""
     if not endpoint:
         document.add(at, "is empty; give the cluster's URL, or `optional: true`, which switches the sink off then")
         return

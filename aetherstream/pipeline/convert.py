@@ -119,7 +119,8 @@ def _one_of(path: Path, value: Any, choices: list[str], known: Container[str]) -
 def _expected(error: Any, rule: dict[str, Any], schema: dict[str, Any]) -> str:
     rule = _resolved(rule, schema)
     value, kind = error.instance, _keyword(error)
-    shown = _shown(value)
+    # A password of digits comes here as a number, and what is said here stands in logs.
+    shown = "something else" if list(error.instance_path)[-1:] == ["password"] else _shown(value)
     kinds = list(dict.fromkeys(_types(rule, schema)))
     what = " or ".join(kinds) if "properties" in rule else rule.get("title") or " or ".join(kinds)
     if kind not in ("type", "anyOf", "pattern") or not what:

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from aetherstream.pipeline import explain_opensearch
 from aetherstream.pipeline.loader import Pipeline
 from aetherstream.pipeline.model import EventTime
 from aetherstream.pipeline.model_sinks import S3Sink
@@ -37,6 +38,11 @@ def explain(pipeline: Pipeline) -> str:
     for name, sink in pipeline.sinks.items():
         if not isinstance(sink.s3, UnsetType):
             rows += [(f"sink {name}", line) for line in _s3(sink.s3, _example_time(file.event_time))]
+        if not isinstance(sink.opensearch, UnsetType):
+            said = explain_opensearch.in_words(
+                sink.opensearch, _example_time(file.event_time), identified=not isinstance(file.identity, UnsetType)
+            )
+            rows += [(f"sink {name}", line) for line in said]
     rows.append(("quarantine", f"s3://{pipeline.quarantine.bucket}/{pipeline.quarantine.prefix}/..."))
     lines += _table(rows)
     found = list(warnings(pipeline))
@@ -62,6 +68,15 @@ def warnings(pipeline: Pipeline) -> Iterator[str]:
             kind = file.transforms[index].kind
             yield f"{use} reads {path!r}, which transforms[{index}].{kind} takes away"
     yield from _cardinality(pipeline)
+    for name, sink in pipeline.sinks.items():
+        if not isinstance(sink.opensearch, UnsetType):
+            yield from explain_opensearch.warnings(name, sink.opensearch)
+
+
+def notes(pipeline: Pipeline) -> Iterator[str]:
+    """Yield what the environment does to a pipeline: sinks that it switches off."""
+    for name in pipeline.switched_off:
+        yield f"sinks.{name} is switched off: its endpoint is empty"
 
 
 def _fields_used(pipeline: Pipeline) -> Iterator[tuple[str, str]]:

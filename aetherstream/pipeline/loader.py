@@ -29,8 +29,9 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     schema: Mapping[str, Any] | None
     """The JSON Schema of `validate`."""
     sinks: Mapping[str, Sink]
-    """By name, those that are switched off too. An S3 sink has its prefix; an OpenSearch sink its spill's place and the
-    rules of its breaker and drain, unless it has none of them (`on_outage: block`)."""
+    """By name, those that are switched off too. An S3 sink has its prefix; an OpenSearch sink an
+    endpoint that may be empty, its spill's place and the rules of its breaker and drain (none with `on_outage: block`).
+    """
     quarantine: QuarantineS3
     """With bucket and prefix."""
 
@@ -38,6 +39,11 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """Name of the pipeline."""
         return self.file.pipeline
+
+    @property
+    def switched_off(self) -> list[str]:
+        """Names of the sinks that get nothing, because they are optional and the environment names no endpoint."""
+        return [name for name, sink in self.sinks.items() if sink.is_off]
 
     @property
     def base(self) -> Path:
@@ -101,7 +107,7 @@ def _sink(pipeline: str, name: str, sink: Sink, quarantine: QuarantineS3) -> Sin
         sink = structs.replace(sink, s3=structs.replace(sink.s3, prefix=sink.s3.prefix or f"{pipeline}/{name}"))
     if isinstance(sink.opensearch, UnsetType):
         return sink
-    search = structs.replace(sink.opensearch, endpoint=sink.opensearch.endpoint.strip().rstrip("/"))
+    search = structs.replace(sink.opensearch, endpoint=(sink.opensearch.endpoint or "").strip().rstrip("/"))
     if search.on_outage == "spill":
         place = search.spill or SpillPlace()
         search = structs.replace(
@@ -122,7 +128,7 @@ def _without_passwords(file: PipelineFile) -> PipelineFile:
         sinks={
             name: sink
             if isinstance(sink.opensearch, UnsetType) or not sink.opensearch.password
-            else structs.replace(sink, opensearch=structs.replace(sink.opensearch, password=""))
+            else structs.replace(sink, opensearch=structs.replace(sink.opensearch, password=None))
             for name, sink in file.sinks.items()
         },
     )

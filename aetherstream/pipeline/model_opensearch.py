@@ -149,8 +149,9 @@ class SpillPlace(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class OpenSearchSink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Documents in OpenSearch, each under its event's id. Exactly one of `index`, `alias` and `data_stream`."""
 
+    # None is what an unquoted `${NAME:-}` comes to where the environment has no NAME.
     endpoint: Annotated[
-        str,
+        str | None,
         Meta(
             title="a URL",
             description="Where the cluster answers, `https://host` or `https://host:port`; the template's is"
@@ -175,28 +176,30 @@ class OpenSearchSink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = "none"
     secret: Annotated[
-        str,
+        str | None,
         Meta(
+            title="text",
             description="With `auth: basic`: name or ARN of a Secrets Manager secret with"
             ' `{"username": ..., "password": ...}`.',
             examples=["${AETHERSTREAM_OPENSEARCH_SECRET:-}"],
         ),
-    ] = ""
+    ] = None
     username: Annotated[
-        str, Meta(description="With `auth: basic`, instead of `secret`.", examples=["${OPENSEARCH_USER}"])
-    ] = ""
+        str | None,
+        Meta(title="text", description="With `auth: basic`, instead of `secret`.", examples=["${OPENSEARCH_USER}"]),
+    ] = None
     password: Annotated[
-        str, Meta(description="With `username`; always a `${NAME}`.", examples=["${OPENSEARCH_PASSWORD}"])
-    ] = ""
+        str | None,
+        Meta(title="text", description="With `username`; always a `${NAME}`.", examples=["${OPENSEARCH_PASSWORD}"]),
+    ] = None
     region: Annotated[
-        str,
+        Annotated[str, Meta(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]+$")] | None,
         Meta(
-            pattern=r"^([a-z]{2}(-[a-z]+)+-[0-9]+)?$",
             title="an AWS Region",
             description="With `auth: es` or `aoss`: Region of the domain; by default the function's.",
             examples=["eu-west-1"],
         ),
-    ] = ""
+    ] = None
     index: (
         Annotated[
             str,
@@ -330,7 +333,7 @@ class OpenSearchSink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def is_off(self) -> bool:
         """Whether nothing is sent: the sink is optional and its endpoint empty."""
-        return self.optional and not self.endpoint.strip()
+        return self.optional and not (self.endpoint or "").strip()
 
     @property
     def kinds(self) -> list[TargetKind]:
