@@ -14,6 +14,7 @@ from itertools import accumulate
 import orjson
 
 from aetherstream.errors import Rejected
+from aetherstream.sinks.opensearch.answers import TOO_LARGE
 
 MAX_ID = 512
 """OpenSearch 2.9 and later: bytes of an id; a longer one makes it refuse the request as a whole."""
@@ -33,7 +34,7 @@ def sendable(document_id: str, body: bytes, largest: int) -> Rejected | None:
     if size > MAX_ID:
         return Rejected("id is too long", f"the id {document_id[:80]!r}… has {size} bytes, OpenSearch takes {MAX_ID}")
     if len(body) > largest:
-        return Rejected("document is too large", f"the document has {len(body)} bytes, a request may have {largest}")
+        return Rejected(TOO_LARGE, f"the document has {len(body)} bytes, a request may have {largest}")
     return None
 
 
