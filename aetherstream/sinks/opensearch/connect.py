@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def sink_of(
+def connect(
     options: OpenSearchOptions,
     session: Session,
     warn: Callable[[str], object] = _log.warning,
