@@ -15,6 +15,7 @@ from tests.simulation.workload import SINKS, Fate, Sent, expected
 from tests.simulation.world import Killed
 
 _KILLS_OF_A_CRASHER = 4
+_KILLED_REDRIVES = 2
 _WITH_ABANDONED = 3
 """An abandoned attempt of a warm process may take its successor, which still runs, for a killed one."""
 
@@ -135,9 +136,13 @@ def _check_settled(simulation: Simulation, sent: Sent, found: Found, tally: Coun
 def _check_dead(simulation: Simulation, sent: Sent, found: Found, *, discarded: bool) -> list[str]:
     """A dead letter that was brought back: each user record is whole; of a discarded one, whole or nowhere."""
     whole, there = found.refused.get(sent.name, []), _there(sent, found)
+    if whole == ["crashed"] and not there:
+        return _check_redrive_crash(simulation, sent)
     if not sent.items:
         right = whole in (["decode"], []) if discarded else whole == ["decode"]
         return [] if right else [f"{'doubled' if whole else 'lost'}: dead letter {sent.name} came to {whole}"]
+    if not discarded and any(item.do.startswith("kill") for item in sent.items):
+        return [f"lost: dead letter {sent.name} kills, and yet it came to {there}"]
     if whole:
         return [f"doubled: dead letter {sent.name} stands in the quarantine as {whole}"]
     wrong: list[str] = []
@@ -204,6 +209,16 @@ def _check_crash(simulation: Simulation, sent: Sent, tally: Counter[str]) -> lis
     ends = sum(1 for attempt in simulation.attempts if attempt.unclean and sent.name in attempt.sequences)
     if ends < (_WITH_ABANDONED if simulation.profile.has(Fault.ABANDONED) else _KILLS_OF_A_CRASHER):
         return [f"lost: {sent.name} is called a crasher, but only {ends} attempts were killed with it"]
+    return []
+
+
+def _check_redrive_crash(simulation: Simulation, sent: Sent) -> list[str]:
+    """Only a record at which two redrives ended without a report may be called a crasher."""
+    ends = sum(
+        1 for redrive in simulation.operators.attempts if redrive.report is None and sent.name in redrive.sequences
+    )
+    if ends < _KILLED_REDRIVES:
+        return [f"lost: dead letter {sent.name} is called a crasher, but only {ends} redrives were killed with it"]
     return []
 
 

@@ -18,7 +18,7 @@ from aetherstream.testing.stores import InlineExecutor
 from tests.simulation.faults import Fault
 from tests.simulation.models import BUCKET, QUARANTINE
 from tests.simulation.parallel import Interleaved
-from tests.simulation.world import Attempt, Killed
+from tests.simulation.world import Attempt
 
 if TYPE_CHECKING:
     from tests.simulation.run import Simulation
@@ -97,14 +97,7 @@ class Operators:
         name = f"redrive{len(self.attempts)}/{simulation.version}"
         redriver = self._variant(simulation, name)
         select: Callable[[str], bool] | None = None
-        if self._kills(unit):
-            if len(unit.records) > 1:  # one by one, so that the others come through
-                self.units.remove(unit)
-                parts = [Unit(unit.records.part(at, at + 1)) for at in range(len(unit.records))]
-                self.units += parts
-                return
-            unit.discarded = True
-        elif world.happens(Fault.DISCARDED):
+        if world.happens(Fault.DISCARDED):
             unit.discarded = True
             world.note(" ".join(unit.names), Fault.DISCARDED)
         elif world.happens(Fault.FILTERED):
@@ -147,9 +140,6 @@ class Operators:
             "sinks": {name: (count.events, count.held, count.delivered) for name, count in counts.items()},
             "objects": sorted(key for key in report.objects if f"/{QUARANTINE}/" not in key),
         }
-
-    def _kills(self, unit: Unit) -> bool:
-        return self._simulation.world.calm and len(unit.tries) > 1 and isinstance(unit.tries[-1].error, Killed)
 
 
 def records_of(shard: str, event: dict[str, Any]) -> KinesisRecords:
