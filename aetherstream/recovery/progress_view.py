@@ -90,7 +90,7 @@ class ProgressTable:
             for stored in answer["Items"]:
                 name, _, rest = stored["pk"]["S"].partition("#")
                 stream, separator, shard = rest.partition("#")
-                if separator and "revision" in stored:
+                if name and separator and "revision" in stored:  # without a name: a sink's circuit breaker
                     yield ShardView(name, stream, shard, from_item(stored))
             if not answer.get("LastEvaluatedKey"):
                 return

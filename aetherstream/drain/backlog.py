@@ -1,0 +1,88 @@
+"""What waits below a spill's prefix, as a listing tells it: streamed, so that its size does not matter."""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+from aetherstream.delivery.reader import Listed, ObjectReader
+from aetherstream.objects import Target
+
+EMPTY = 32
+"""Bytes: an emptied object has 20 (gzip) or 25 (zstd)."""
+
+AT_ONCE = 20_000
+"""Objects that are remembered of a listing, the oldest: some 6 MB."""
+
+NAMED = 20
+"""Foreign objects that are named; all are counted."""
+
+# A shard, the first position of the attempt, and with `at_least_once` a digest of the bytes.
+_NAME = re.compile(r"(?P<shard>.+?)-(?P<position>[0-9]{4,}-[0-9]{6,}(?:-[0-9a-f]{16})?)")
+
+
+@dataclass(slots=True)
+class Backlog:
+    """What a listing found."""
+
+    objects: int = 0
+    """Objects that are not empty; foreign ones are not counted."""
+    bytes: int = 0
+    """Compressed."""
+    oldest: float | None = None
+    """When the oldest was written, epoch seconds."""
+    newest: Listed | None = None
+    first: list[Listed] = field(default_factory=list)
+    """The oldest of those that were not passed over, at most `AT_ONCE`."""
+    foreign: list[str] = field(default_factory=list)
+    """Keys of objects whose names the engine does not give, at most `NAMED`."""
+    foreigners: int = 0
+
+
+def look(reader: ObjectReader, target: Target, passed_over: Collection[str] = (), most: int = AT_ONCE) -> Backlog:
+    """List a spill. Raises like `ObjectReader.list`.
+
+    `passed_over`: keys that are counted and not given again in `first`.
+    """
+    backlog = Backlog()
+    candidates = (each for each in _counted(reader, target, backlog) if each.key not in passed_over)
+    backlog.first = heapq.nsmallest(most, candidates, key=lambda each: (each.modified, each.key))
+    return backlog
+
+
+def _counted(reader: ObjectReader, target: Target, backlog: Backlog) -> Iterator[Listed]:
+    for listed in reader.list(target.bucket, f"{target.prefix}/"):
+        if listed.size <= EMPTY:
+            continue
+        if name_of(target, listed.key) is None:
+            backlog.foreigners += 1
+            if len(backlog.foreign) < NAMED:
+                backlog.foreign.append(listed.key)
+            continue
+        backlog.objects += 1
+        backlog.bytes += listed.size
+        if backlog.oldest is None or listed.modified < backlog.oldest:
+            backlog.oldest = listed.modified
+        if backlog.newest is None or (listed.modified, listed.key) > (backlog.newest.modified, backlog.newest.key):
+            backlog.newest = listed
+        yield listed
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What the key of a spill object says."""
+
+    folder: str
+    """Between the prefix and the name, with a slash at its end: `day=2026-11-21/`."""
+    shard: str
+    position: str
+
+
+def name_of(target: Target, key: str) -> Name | None:
+    """Read a key; None where the engine gives no such name."""
+    folder, slash, name = key.removeprefix(f"{target.prefix}/").rpartition("/")
+    stem = name.removesuffix(f".{target.suffix}")
+    found = None if stem == name else _NAME.fullmatch(stem)
+    return None if found is None else Name(folder + slash, found["shard"], found["position"])

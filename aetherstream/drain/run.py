@@ -1,0 +1,319 @@
+"""One run of the drain under its lease: the probe, then the objects from the oldest on, then the breaker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from aetherstream.delivery.breaker import is_failing
+from aetherstream.delivery.breaker_item import BreakerItem, Cursor, Rules, closed, half_opened, opened
+from aetherstream.delivery.progress import ProgressStore
+from aetherstream.delivery.put import ObjectStore
+from aetherstream.delivery.reader import Listed, ObjectReader
+from aetherstream.drain.backlog import Backlog, look
+from aetherstream.drain.lease import HeldLease
+from aetherstream.drain.refusals import Refusals, find, refusals_key
+from aetherstream.drain.report import DrainReport
+from aetherstream.drain.spilled import Marks, Pace, SpillObject, SpillReader
+from aetherstream.objects import Target
+from aetherstream.sinks.base import Documents, Outcome, RecordSink
+from aetherstream.spill import SpilledRow, UnusableSpill
+
+BY = "drain"
+
+RESERVE = 30.0
+"""Seconds that a run keeps for writing down what it has delivered."""
+
+PROBE = 100
+"""Most documents of a probe."""
+
+SLICE = 2000
+"""Most documents that are handed to the sink at once."""
+
+SLICE_BYTES = 20_000_000
+
+TOLERANCE = 900.0
+"""Seconds by which the clocks of S3 (LastModified) and of the drain may differ."""
+
+_CANDIDATES = 50
+"""Objects that are looked at for one that a probe can take."""
+
+SecondsLeft = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Spilling:
+    """A per-record sink that spills in an outage."""
+
+    sink: RecordSink
+    target: Target
+    """Where its spill is."""
+    rules: Rules
+    rate: int
+    """Documents a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the runs of one pipeline share."""
+
+    pipeline: str
+    quarantine: Target
+    store: ObjectStore
+    reader: ObjectReader
+    progress: ProgressStore | None
+    clock: Callable[[], float]
+    """Epoch seconds."""
+    sleep: Callable[[float], None]
+
+
+class _Fate(Enum):
+    """What became of an object."""
+
+    DONE = auto()
+    """Every document has arrived or is in the quarantine, and the object is empty."""
+    ASIDE = auto()
+    """Not final yet, or not usable: it does not keep the breaker from closing."""
+    LEFT = auto()
+    """Some documents are still to be taken; the objects behind it go on."""
+    STOP = auto()
+    """The run ends here."""
+
+
+@dataclass(slots=True)
+class _Brought:
+    """How far the documents of an object have come."""
+
+    settled: int
+    """So many of its first rows have arrived, or are refused."""
+    refused: list[bytes] = field(default_factory=list)
+    """Lines for the quarantine."""
+    stopped: bool = False
+
+
+class Run:
+    """One run for one sink."""
+
+    def __init__(
+        self, parts: Parts, spilling: Spilling, lease: HeldLease, report: DrainReport, seconds_left: SecondsLeft
+    ) -> None:
+        self.cursor: Cursor | None = None
+        """How far it came in an object that it could not finish."""
+        self._parts = parts
+        self._spilling = spilling
+        self._lease = lease
+        self._report = report
+        self._seconds_left = seconds_left
+        self._marks = Marks(parts.pipeline, parts.progress)
+        self._pace = Pace(spilling.rate, clock=parts.clock, sleep=parts.sleep)
+        self._objects = SpillReader(
+            parts.pipeline,
+            spilling.sink.name,
+            spilling.target,
+            store=parts.store,
+            reader=parts.reader,
+            fenced=parts.progress is not None,
+        )
+        self._passed_over: set[str] = set()
+        self._answered = False
+
+    # -- The probe ----------------------------------------------------------------------------------------------------
+
+    def probe(self, backlog: Backlog) -> bool:
+        """Where the breaker is open, try the sink with documents of the spill; tell whether to go on."""
+        if self._lease.item.state != "open":
+            return True
+        rules, now = self._spilling.rules, self._parts.clock()
+        why = "nothing is spilled to try the sink with: live traffic does"
+        for rows in self._probes(backlog):
+            outcome, count = self._deliver(rows)
+            if down := self._down(outcome, count):
+                self._report.stopped = f"a probe of {count} documents failed: {down}"
+                self._lease.change(lambda item: _if_open(item, opened(item, now, f"probe: {down}", BY, rules)))
+                return False
+            if len(outcome.undelivered) == count:
+                self._report.stopped = "the sink took nothing in the time that was left"
+                return False
+            self._answered = True
+            why = f"a probe of {count} documents was taken"
+            break
+        self._lease.change(
+            lambda item: _if_open(item, half_opened(item, now, why, BY, answered=self._answered)),
+        )
+        return self._may_go_on()
+
+    def _probes(self, backlog: Backlog) -> Iterator[Sequence[SpilledRow]]:
+        """Documents of the oldest object; every second time of the newest.
+
+        Else an index that is lost for good would keep the sink shut for all others.
+        """
+        candidates = backlog.first[:_CANDIDATES]
+        if self._lease.item.probes % 2 and backlog.newest is not None:
+            candidates = [backlog.newest, *candidates]
+        for listed in candidates:
+            spilled = self._read(listed)
+            if spilled is not None and spilled.rows and self._marks.passed(spilled):
+                yield spilled.rows[:PROBE]
+
+    # -- The objects --------------------------------------------------------------------------------------------------
+
+    def drain(self, backlog: Backlog) -> None:
+        """Bring the objects from the oldest on, until nothing is left that can be brought, or no time."""
+        spill_is_gone = True
+        while todo := [listed for listed in backlog.first if listed.key not in self._passed_over]:
+            for listed in todo:
+                fate = self._object(listed) if self._may_go_on() else _Fate.STOP
+                if fate is _Fate.STOP:
+                    return
+                if fate is not _Fate.DONE:
+                    self._passed_over.add(listed.key)
+                    spill_is_gone = spill_is_gone and fate is not _Fate.LEFT
+            self._marks.forget()
+            backlog = look(self._parts.reader, self._spilling.target, self._passed_over)
+        if spill_is_gone:
+            self._lease.change(self._close)
+
+    def _close(self, item: BreakerItem) -> BreakerItem | None:
+        if item.state != "half_open" or not (item.answered or self._answered):
+            return None
+        return closed(item, self._parts.clock(), "the spill is drained, and the sink answers", BY)
+
+    def _object(self, listed: Listed) -> _Fate:
+        """Deliver one object's documents, write down what was refused, and empty it: in this order."""
+        report, lease, parts = self._report, self._lease, self._parts
+        spilled = self._read(listed)
+        if spilled is None:
+            return _Fate.ASIDE if listed.key in self._passed_over else _Fate.DONE
+        if not self._marks.passed(spilled):
+            report.unfinished += 1
+            return _Fate.ASIDE
+        key = refusals_key(parts.quarantine, spilled.name, self._spilling.sink.name)
+        refusals = find(parts.store, parts.reader, parts.quarantine.bucket, key)
+        if lease.item.unclean and spilled.modified <= lease.item.unclean / 1000 + TOLERANCE:
+            # A drain that did not end by itself may still be about to write it: this makes its put fail.
+            refusals.write(parts.store, (), drain=lease.number, epoch=spilled.epoch, version=spilled.version)
+
+        brought = self._bring(spilled, refusals)
+        if brought.refused:
+            # Only while no other drain is at work: a document that it gets in must not stand in the quarantine too.
+            lease.require()
+            refusals.write(
+                parts.store, brought.refused, drain=lease.number, epoch=spilled.epoch, version=spilled.version
+            )
+            report.rejected += len(brought.refused)
+        if brought.stopped:
+            if brought.settled:
+                self.cursor = Cursor(spilled.key, spilled.etag, brought.settled)
+            return _Fate.STOP
+        if brought.settled < len(spilled.rows) or not spilled.empty(parts.store):
+            report.left += 1
+            return _Fate.LEFT
+        report.emptied += 1
+        return _Fate.DONE
+
+    def _bring(self, spilled: SpillObject, refusals: Refusals) -> _Brought:
+        """Deliver the documents of an object that are not settled, as fast as the rate and the time allow."""
+        cursor = self._lease.item.cursor
+        start = cursor.rows if cursor and (cursor.key, cursor.etag) == (spilled.key, spilled.etag) else 0
+        brought, whole = _Brought(settled=start), True
+        for end, rows in _slices(spilled.rows, start, min(SLICE, self._spilling.rate)):
+            if not self._may_go_on(self._pace.seconds()):
+                brought.stopped = True
+                return brought
+            todo = [row for row in rows if not refusals.holds(row)]
+            self._pace.send(len(todo))
+            outcome, count = self._deliver(todo)
+            for row in todo:
+                if (error := outcome.rejected.get(row.document_id)) is not None:
+                    brought.refused.append(row.refused(error).rstrip(b"\n"))
+                elif row.document_id not in outcome.undelivered:
+                    self._report.drained += 1
+            whole = whole and not outcome.undelivered
+            if whole:
+                brought.settled = end
+            if self._is_outage(outcome, count):
+                brought.stopped = True
+                return brought
+        return brought
+
+    def _read(self, listed: Listed) -> SpillObject | None:
+        """Read an object; None for one that is empty by now, and (named and passed over) for one that is unusable."""
+        if listed.key in self._passed_over:
+            return None
+        try:
+            return self._objects.read(listed)
+        except UnusableSpill as error:
+            self._report.name_unusable(error.message)
+            self._report.unusables += 1
+            self._passed_over.add(listed.key)
+            return None
+
+    # -- The sink -----------------------------------------------------------------------------------------------------
+
+    def _deliver(self, rows: Sequence[SpilledRow]) -> tuple[Outcome, int]:
+        """Deliver rows by their ids; of several with one id the first, as the engine does. Gives how many went."""
+        firsts: dict[str, SpilledRow] = {}
+        for row in rows:
+            firsts.setdefault(row.document_id, row)
+        if not firsts:
+            return Outcome(), 0
+        documents = Documents(
+            list(firsts), [row.place for row in firsts.values()], [row.body for row in firsts.values()]
+        )
+        seconds = min(self._spilling.rules.patience, self._seconds_left() - RESERVE)
+        return self._spilling.sink.deliver(documents, max(0.0, seconds)), len(documents)
+
+    def _down(self, outcome: Outcome, count: int) -> str:
+        """Why the sink counts as down; empty where it does not.
+
+        A few documents that it does not take are no outage: one index that is lost must not keep the others waiting.
+        """
+        share = self._spilling.rules.share
+        refusing = next((answer.why or "refused" for answer in outcome.answers if answer.refused), "")
+        if refusing or not outcome.undelivered or len(outcome.undelivered) < share * count:
+            return refusing
+        failing = any(is_failing(answer, share) for answer in outcome.answers)
+        return next(iter(outcome.undelivered.values())) if failing else ""
+
+    def _is_outage(self, outcome: Outcome, count: int) -> bool:
+        """Open the breaker again where the sink fails; tell whether to stop."""
+        if down := self._down(outcome, count):
+            now, rules = self._parts.clock(), self._spilling.rules
+            self._report.stopped = f"{len(outcome.undelivered)} of {count} documents were not taken: {down}"
+            # A closed breaker is judged by live traffic: somebody may have closed it although the spill can't go in.
+            self._lease.change(
+                lambda item: opened(item, now, f"drain: {down}", BY, rules) if item.state == "half_open" else None
+            )
+            return True
+        if count and len(outcome.undelivered) == count:
+            self._report.stopped = "the sink took nothing in the time that was left"
+            return True
+        return False
+
+    def _may_go_on(self, wait: float = 0.0) -> bool:
+        """Hold the lease, and tell whether there is time for another delivery after a wait (seconds)."""
+        self._lease.renew()
+        item = self._lease.item
+        if item.state == "open":
+            self._report.stopped = f"opened meanwhile by {item.by}: {item.why}"
+            return False
+        if self._seconds_left() - wait < RESERVE + self._spilling.rules.patience:
+            self._report.stopped = "its time was over: the next run goes on"
+            return False
+        return True
+
+
+def _if_open(item: BreakerItem, step: BreakerItem) -> BreakerItem | None:
+    """The step of a probe, where nobody has done anything by hand meanwhile."""
+    return step if item.state == "open" and not item.held else None
+
+
+def _slices(rows: Sequence[SpilledRow], start: int, most: int) -> Iterator[tuple[int, Sequence[SpilledRow]]]:
+    """Cut the rows from `start` on into what goes to the sink at once; each with the index behind its last row."""
+    size = 0
+    for index in range(start, len(rows)):
+        size += len(rows[index].event)
+        if index + 1 - start == most or size >= SLICE_BYTES or index + 1 == len(rows):
+            yield index + 1, rows[start : index + 1]
+            start, size = index + 1, 0
