@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -15,17 +16,29 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aetherstream import build
-from aetherstream.compose import buckets_of, core_of, quarantine_of, tables_of
+from aetherstream.compose import (
+    breakers_of,
+    buckets_of,
+    core_of,
+    opensearch_of,
+    placements_of,
+    quarantine_of,
+    spills_of,
+    tables_of,
+)
 from aetherstream.decode import read_batch
+from aetherstream.delivery.breaker import Breaker, breaker_key
 from aetherstream.delivery.dynamodb import DynamoProgress
 from aetherstream.delivery.ledger import Ledger, Unledgered
 from aetherstream.delivery.put import ObjectStore
-from aetherstream.delivery.recorded import RecordedObjects
+from aetherstream.delivery.recorded import RecordedObjects, RecordedSink
 from aetherstream.delivery.s3 import S3Store
 from aetherstream.engine import Engine
 from aetherstream.errors import ConfigurationError
 from aetherstream.pipeline import Pipeline, load
+from aetherstream.record_delivery import Standby
 from aetherstream.settings import Settings, from_environment
+from aetherstream.sinks.base import RecordSink
 from aetherstream.telemetry import Telemetry
 from aetherstream.timings import Timings
 from aetherstream.transforms.tables import ReferenceTables
@@ -102,17 +115,24 @@ def start(settings: Settings | None = None) -> App:
     recorded = RecordedObjects() if settings.dry_run else None
     store: ObjectStore
     ledger: Ledger | Unledgered
+    record_sinks: list[RecordSink]
+    standbys: dict[str, Standby] = {}
     if recorded is not None:
         store, ledger = recorded, Unledgered()
+        record_sinks = [RecordedSink(place.name) for place in placements_of(pipeline)]
     else:
         for bucket in buckets_of(pipeline):
             require_bucket(s3, bucket)
         store, ledger = S3Store(s3), _ledger(pipeline, settings, session)
+        record_sinks = record_sinks_of(pipeline, session, telemetry.logger.warning)
+        standbys = _standbys(pipeline, settings, session)
     engine = engine_of(
         pipeline,
         tables,
         store=store,
         ledger=ledger,
+        record_sinks=record_sinks,
+        standbys=standbys,
         executor=ThreadPoolExecutor(WORKERS, thread_name_prefix="aetherstream"),
         secrets=settings.variables,
         timings=telemetry.timings,
@@ -128,19 +148,49 @@ def engine_of(
     ledger: Ledger | Unledgered,
     executor: Executor,
     secrets: Mapping[str, str],
+    record_sinks: Sequence[RecordSink] = (),
+    standbys: Mapping[str, Standby] | None = None,
     timings: Callable[[], Timings] = Timings,
 ) -> Engine:
-    """Compose the engine of a pipeline with the stores it is to use."""
+    """Compose the engine of a pipeline with the stores and the per-record sinks it is to use."""
     return Engine(
         pipeline.name,
         core_of(pipeline, tables, secrets),
         store=store,
         ledger=ledger,
         quarantine=quarantine_of(pipeline),
+        record_sinks=record_sinks,
+        standbys=standbys,
         executor=executor,
         version=version_of(pipeline, tables),
         timings=timings,
     )
+
+
+def record_sinks_of(pipeline: Pipeline, session: boto3.Session, warn: Callable[[str], object]) -> list[RecordSink]:
+    """Make the per-record sinks; nothing is sent yet. `warn` is told what is wrong with an index template."""
+    found = opensearch_of(pipeline)
+    if not found:
+        return []
+    # A quarter of a second of cold start: paid only where there is such a sink.
+    from aetherstream.sinks.opensearch.connect import sink_of
+
+    return [sink_of(options, session, warn) for options in found]
+
+
+def _standbys(pipeline: Pipeline, settings: Settings, session: boto3.Session) -> dict[str, Standby]:
+    """Make the breakers and spills of the sinks that must not hold up the others."""
+    spills, rules = spills_of(pipeline), breakers_of(pipeline)
+    if not spills:
+        return {}
+    from aetherstream.delivery import breaker_store
+
+    client = session.client("dynamodb", config=breaker_store.CLIENT)
+    store = breaker_store.DynamoBreakers(client, progress_table(settings))
+    return {
+        name: Standby(Breaker(store, breaker_key(pipeline.name, name), rules[name], clock=time.time), spill)
+        for name, spill in spills.items()
+    }
 
 
 def fetcher(s3: Any) -> Callable[[str], bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from aetherstream.app import (
     agree_on_delivery,
     fetcher,
     progress_table,
+    record_sinks_of,
     require_bucket,
     version_of,
 )
@@ -38,6 +39,7 @@ from aetherstream.recovery.reread import reread
 from aetherstream.recovery.service import About, Reread, Service
 from aetherstream.recovery.stream import StreamReader
 from aetherstream.settings import Settings, from_environment
+from aetherstream.sinks.base import RecordSink
 from aetherstream.telemetry import Telemetry
 from aetherstream.transforms.tables import ReferenceTables
 
@@ -95,6 +97,7 @@ def start_recovery(settings: Settings | None = None) -> RecoveryApp:
         progress=progress,
         executor=ThreadPoolExecutor(WORKERS, thread_name_prefix="aetherstream"),
         reread=lambda letter: reread(StreamReader(kinesis, letter.stream, sleep=time.sleep), letter),
+        record_sinks=record_sinks_of(pipeline, session, telemetry.logger.warning),
     )
     return RecoveryApp(service, tables, telemetry)
 
@@ -109,6 +112,7 @@ def service_of(
     progress: ProgressStore,
     executor: Executor,
     reread: Reread,
+    record_sinks: Sequence[RecordSink] = (),
     clock: Callable[[], float] = time.time,
     new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
 ) -> Service:
@@ -138,6 +142,7 @@ def service_of(
             store=store,
             archive=reader,
             progress=progress,
+            record_sinks=record_sinks,
             executor=executor,
             clock=clock,
             owner=owner,

@@ -38,38 +38,54 @@ def run(pipeline: Path, event: Path | None, lines: BinaryIO | None, out: Path, *
             "say what to run: --event FILE (a Lambda event), or --input FILE (NDJSON, - for standard input)"
         )
     batches = [read_event(event)] if event is not None else _batches(lines) if lines is not None else []
-    for report, objects in _process(pipeline, batches):
-        _show(report, objects, None if dry_run else out)
+    for report, objects, documents in _process(pipeline, batches):
+        _show(report, objects, documents, None if dry_run else out)
 
 
 Made = list[tuple[str, bytes, str]]
 """Objects: `bucket/key`, bytes, how many events."""
+Placed = list[tuple[str, str, int]]
+"""Documents: sink, index, how many."""
 
 
-def _process(path: Path, batches: Iterator[KinesisRecords] | list[KinesisRecords]) -> Iterator[tuple[Report, Made]]:
+def _process(
+    path: Path, batches: Iterator[KinesisRecords] | list[KinesisRecords]
+) -> Iterator[tuple[Report, Made, Placed]]:
     from concurrent.futures import ThreadPoolExecutor
 
     from aetherstream.app import engine_of
     from aetherstream.commands.pipeline import importable
-    from aetherstream.compose import tables_of
+    from aetherstream.compose import placements_of, tables_of
     from aetherstream.delivery.ledger import Ledger, Unledgered
-    from aetherstream.delivery.recorded import MemoryProgress, RecordedObjects
+    from aetherstream.delivery.recorded import MemoryProgress, RecordedObjects, RecordedSink
     from aetherstream.pipeline import load
 
     importable()
     pipeline = load(path, {"AETHERSTREAM_BUCKET": "aetherstream-local", **os.environ})
     tables = tables_of(pipeline, _read_local)
     store = RecordedObjects()
+    record_sinks = [RecordedSink(place.name) for place in placements_of(pipeline)]
     # As deployed, so that the objects have the keys that they will have there; a run begins with an empty table.
     exactly_once = pipeline.file.delivery == "exactly_once"
     ledger = Ledger(MemoryProgress(), "run") if exactly_once else Unledgered()
     with ThreadPoolExecutor(4) as executor:
-        engine = engine_of(pipeline, tables, store=store, ledger=ledger, executor=executor, secrets=dict(os.environ))
+        engine = engine_of(
+            pipeline,
+            tables,
+            store=store,
+            ledger=ledger,
+            record_sinks=record_sinks,
+            executor=executor,
+            secrets=dict(os.environ),
+        )
         for batch in batches:
             report = engine.process(batch, lambda: 900.0)
             made = [(f"{o.bucket}/{o.key}", o.body, o.metadata["aether-count"]) for o in store.objects]
+            placed = [(sink.name, place, n) for sink in record_sinks for place, n in sorted(sink.places.items())]
             store.objects.clear()
-            yield report, sorted(made)
+            for sink in record_sinks:
+                sink.places.clear()
+            yield report, sorted(made), placed
 
 
 def _read_local(uri: str) -> bytes:
@@ -105,7 +121,7 @@ def _batches(lines: BinaryIO) -> Iterator[KinesisRecords]:
         )
 
 
-def _show(report: Report, objects: Made, out: Path | None) -> None:
+def _show(report: Report, objects: Made, documents: Placed, out: Path | None) -> None:
     say = click.echo
     say(
         f"{report.records_in} records in = {report.passed} passed on + {report.quarantined} quarantined + "
@@ -121,6 +137,8 @@ def _show(report: Report, objects: Made, out: Path | None) -> None:
             target = out / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(body)
+    for sink, place, number in documents:
+        say(f"  would send {number} documents to {sink} (index {place})")
     if report.error:
         say(f"  left for retry: {report.error}", err=True)
     say(json.dumps(report.response()))

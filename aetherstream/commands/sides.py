@@ -77,7 +77,8 @@ def _open(root: str, file: str, variables: dict[str, str]) -> Opened | str:
     except (ConfigurationError, UsageError) as error:
         return str(error)
     _core[:] = [core]
-    return Opened(pipeline.name, {sink.name: f"s3://{sink.target.bucket}/{sink.target.prefix}" for sink in core.sinks})
+    targets = {sink.name: f"s3://{sink.target.bucket}/{sink.target.prefix}" for sink in core.sinks}
+    return Opened(pipeline.name, targets | {place.name: "OpenSearch" for place in core.places})
 
 
 def _make(batch: KinesisRecords) -> Made:

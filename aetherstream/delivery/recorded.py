@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aetherstream.delivery.progress import Progress
 from aetherstream.delivery.put import Head
+from aetherstream.sinks.base import Documents, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,20 @@ class RecordedObjects:
     def head(self, bucket: str, key: str, /) -> Head | None:  # noqa: ARG002
         """See `ObjectStore.head`; there is nothing."""
         return None
+
+
+@dataclass(slots=True)
+class RecordedSink:
+    """`RecordSink` that writes nothing and takes everything."""
+
+    name: str
+    places: Counter[str] = field(default_factory=Counter)
+    """How many documents would have gone where."""
+
+    def deliver(self, documents: Documents, seconds: float, /) -> Outcome:  # noqa: ARG002
+        """See `RecordSink.deliver`."""
+        self.places.update(documents.places)
+        return Outcome()
 
 
 @dataclass(slots=True)

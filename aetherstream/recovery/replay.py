@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import UnsetType
 
-from aetherstream.compose import sinks_of
+from aetherstream.compose import placements_of, sinks_of
 from aetherstream.core import Core
 from aetherstream.delivery.progress import ProgressStore, peek, progress_key
 from aetherstream.encoded import EVENT_ID, parsed
@@ -86,7 +86,7 @@ class Replayer:
         and what `Redriver.redrive` raises.
         """
         core = self._core if source == "stream" else archived_core(self._pipeline)
-        names = [sink.name for sink in core.sinks]
+        names = [each.name for each in (*core.sinks, *core.places)]
         for name in into:
             if name not in names:
                 raise UsageError(
@@ -216,7 +216,14 @@ def archived_core(pipeline: Pipeline) -> Core:
     time = EventTime() if isinstance(declared, UnsetType) else EventTime(declared.field, declared.format)
     identity = () if isinstance(file.identity, UnsetType) else file.identity
     decoder = _ArchivedDecoder()
-    return Core(decoder, sinks=sinks_of(pipeline), transform=_Unpack(), event_time=time, identity=identity)
+    return Core(
+        decoder,
+        sinks=sinks_of(pipeline),
+        places=placements_of(pipeline),
+        transform=_Unpack(),
+        event_time=time,
+        identity=identity,
+    )
 
 
 def _refuse_arrival_partitions(pipeline: Pipeline, chosen: Iterable[str]) -> None:
@@ -224,8 +231,11 @@ def _refuse_arrival_partitions(pipeline: Pipeline, chosen: Iterable[str]) -> Non
     if not isinstance(declared, UnsetType) and declared.field:
         return
     for name in chosen:
-        sink = pipeline.sinks[name].s3
-        if not isinstance(sink, UnsetType) and any(not isinstance(part.time, UnsetType) for part in sink.partition):
+        sink = pipeline.sinks[name]
+        by_time = not isinstance(sink.s3, UnsetType) and any(
+            not isinstance(part.time, UnsetType) for part in sink.s3.partition
+        )
+        if by_time or (not isinstance(sink.opensearch, UnsetType) and not isinstance(sink.opensearch.index, UnsetType)):
             raise UsageError(
                 f"the sink {name!r} is partitioned by time and the pipeline names no `event_time`: the time would be "
                 "that of the arrival, which the archive does not keep; replay from the stream instead"

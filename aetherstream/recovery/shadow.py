@@ -54,10 +54,10 @@ def make(core: Core, batch: KinesisRecords) -> Made:
     prepared = core.prepare(batch, 0, len(batch))
     events = prepared.events
     made = Made(records=len(prepared.seen), dropped=prepared.dropped)
-    for sink in core.sinks:
-        made.sinks[sink.name] = {
+    for name, places in prepared.groups.items():
+        made.sinks[name] = {
             events.ids[index]: (path, events.line(index))
-            for path, members in prepared.groups[sink.name].items()
+            for path, members in places.items()
             for index in members
         }
     for rejection in prepared.rejections:
