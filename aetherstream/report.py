@@ -63,6 +63,11 @@ class Report:
     failed_from: str | None = None
     """Sequence number from which on Lambda is to bring the records again."""
 
+    @property
+    def misconfigured(self) -> int:
+        """Events that a sink refused because of its own configuration, not for their content."""
+        return sum(count for reason, count in self.reasons.items() if reason.startswith("deliver: configuration"))
+
     def leave(self, sequence: str, why: str = "") -> None:
         """Note that Lambda is to bring the records from `sequence` on again."""
         self.failed_from = sequence

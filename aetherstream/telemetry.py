@@ -83,6 +83,7 @@ class Telemetry:
         add(name="BytesWritten", unit=MetricUnit.Bytes, value=report.bytes)
         add(name="BatchesFailed", unit=MetricUnit.Count, value=int(report.error is not None))
         add(name="PartitionsCapped", unit=MetricUnit.Count, value=int(report.capped))
+        add(name="ConfigurationRejected", unit=MetricUnit.Count, value=report.misconfigured)
         add(name="BatchesIsolating", unit=MetricUnit.Count, value=int(report.isolating))
         for sink, count in report.sinks.items():
             add(name=f"Events.{sink}.Delivered", unit=MetricUnit.Count, value=count.delivered)

@@ -13,7 +13,7 @@ from aetherstream.compose import tables_of
 from aetherstream.decode import read_batch
 from aetherstream.delivery.ledger import Ledger
 from aetherstream.pipeline import load
-from aetherstream.report import Report
+from aetherstream.report import Report, SinkCount
 from aetherstream.telemetry import Telemetry
 from aetherstream.testing.stores import InlineExecutor, MemoryObjects, MemoryProgress
 from scripts import make_cli_reference, make_settings_reference
@@ -46,6 +46,9 @@ def published(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     telemetry = Telemetry("docs")
     telemetry.publish(report)
     telemetry.publish(failed)
+    spilling = Report("shardId-000000000000", kinesis_records=1, records_in=1, passed=1)
+    spilling.sinks["archive"] = SinkCount(events=1, spilled=1)
+    telemetry.publish(spilling)
     metadata = [dict.fromkeys(stored.metadata, "") for stored in objects.objects.values()]
     return [*map(json.loads, capsys.readouterr().out.splitlines()), *metadata]
 
@@ -87,7 +90,7 @@ def test_every_field_of_the_log_line_is_documented(published: list[dict[str, Any
     lines = [line for line in published if "message" in line and "accounting" in line]
     fields = {field for line in lines for field in (*line, *line["accounting"])}
     fields |= {field for line in lines for counts in line["sinks"].values() for field in counts}
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert fields - documented() == set()
 
 
