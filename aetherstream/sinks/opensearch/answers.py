@@ -85,6 +85,7 @@ _KNOWN_TEXTS = (
     ("mapping set to strict", "field is not in the mapping"),
     ("op_type of create are allowed in data streams", "data streams take only create"),
 )
+_PRESSURE = re.compile(r"_operation_bytes=(\d+), max_\w+=(\d+)")
 _FIELD = re.compile(r"(?:field|mapping for|object mapping for) \[([^\]]{1,200})\](?: of type \[([^\]]{1,60})\])?")
 
 
@@ -136,7 +137,7 @@ def whole(text: str | bytes, status: int) -> Verdict:
     except (msgspec.DecodeError, UnicodeError):
         cause = Cause()
     message = words(cause, status)
-    if status == 413:
+    if status == 413 or (status == 429 and _never_fits(message)):
         return Verdict("split", TOO_LARGE, message)
     if status == 400 and cause.type:
         # One of its documents or actions can't be read; alone it shows which.
@@ -153,7 +154,8 @@ def words(cause: Cause, status: int) -> str:
     parts: list[str] = []
     found: Cause | None = cause
     while found is not None and len(parts) < 4:
-        part = ": ".join(filter(None, (found.type, found.reason)))
+        # Parsers' messages come in several lines.
+        part = " ".join(": ".join(filter(None, (found.type, found.reason))).split())
         if part and part not in parts:
             parts.append(part)
         found = found.caused_by
@@ -175,4 +177,10 @@ def _reason(cause: Cause, status: int) -> str:
     if field := _FIELD.search(text):
         name, of_type = field.groups()
         return f"{kind}: field {name}" + (f" of type {of_type}" if of_type else "")
-    return kind
+    return f"{kind}: {cause.caused_by.type}" if cause.caused_by and cause.caused_by.type else kind
+
+
+def _never_fits(message: str) -> bool:
+    """Whether a request alone is larger than the memory that the cluster has for indexing: no waiting helps."""
+    found = _PRESSURE.search(message)
+    return found is not None and int(found[1]) > int(found[2])

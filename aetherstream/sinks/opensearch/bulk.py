@@ -71,7 +71,15 @@ def cut(ids: Sequence[str], bodies: Sequence[bytes], documents: int, size: int) 
 
 
 def create_body(places: Sequence[str], ids: Sequence[str], bodies: Sequence[bytes]) -> bytes:
-    """Make the body of a request that creates each document (JSON on one line) in its place under its id."""
+    """Make the body of a request that creates each document (JSON) in its place under its id."""
+    made = _joined(places, ids, bodies)
+    if made.count(b"\n") != 2 * len(ids):
+        # Between the parts of a value a line break is as good as a space; within a string JSON has none.
+        made = _joined(places, ids, [body.replace(b"\n", b" ") for body in bodies])
+    return made
+
+
+def _joined(places: Sequence[str], ids: Sequence[str], bodies: Sequence[bytes]) -> bytes:
     count = len(ids)
     openings = {place: _opening("create", place) for place in set(places)}
     parts = [_AFTER_ID] * (4 * count)
@@ -94,7 +102,7 @@ def upsert_body(places: Sequence[str], ids: Sequence[str], bodies: Sequence[byte
             _opening("index", place),
             document_id,
             b'","version":%d,"version_type":"external"}}\n' % version,
-            body,
+            body.replace(b"\n", b" "),
         )
     parts[0] = parts[0][1:]
     parts.append(b"\n")

@@ -95,7 +95,7 @@ class Setup:
             elif difference.state == "blocked":
                 raise ConfigurationError(str(difference))
             else:
-                warnings.append(f"{difference}; `aetherstream opensearch setup` shows it and can apply it")
+                warnings.append(_remark(difference))
         return warnings
 
     def _plan(self, seconds: float) -> list[tuple[Difference, _Act | None]]:
@@ -180,6 +180,15 @@ class Setup:
         if response.status in (408, 429) or response.status >= 500:
             raise Unreachable(whole(response.text, response.status).message)
         return response
+
+
+def _remark(difference: Difference) -> str:
+    if difference.state != "differs":
+        return str(difference)
+    return (
+        f"{difference.what} is not what the pipeline wants, in {len(difference.lines)} places, and is left as it is:"
+        " `aetherstream opensearch setup` shows them and can apply them"
+    )
 
 
 _Act = Callable[[bool], Response]

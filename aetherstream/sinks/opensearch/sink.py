@@ -21,6 +21,9 @@ from aetherstream.sinks.opensearch.wire import Unreachable, Wire
 
 _log = logging.getLogger(__name__)
 
+# Of each item only what is read: a tenth of the bytes. Encoded as the signature has it.
+_PATH = "/_bulk?filter_path=errors%2Citems.%2A.status%2Citems.%2A.error"
+
 LARGEST = 100 * 1024 * 1024
 """OpenSearch: `http.max_content_length` is 100 MB by default; a cluster that takes less answers 413."""
 
@@ -59,7 +62,7 @@ class OpenSearchSink:
         """
         self.name = name
         self._wire = wire
-        self._path = "/_bulk?require_alias=true" if require_alias else "/_bulk"
+        self._path = f"{_PATH}&require_alias=true" if require_alias else _PATH
         self._documents = documents
         self._bytes = bytes
         self._largest = largest
