@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UnsetType
 
 from aetherstream.pipeline import Pipeline
+from aetherstream.pipeline.model import EventTime
 from aetherstream.pipeline.model_opensearch import OpenSearchSink, Rollover, full_mapping
 from aetherstream.sinks.opensearch.options import OpenSearchOptions
 from aetherstream.sinks.opensearch.placement import FixedPlace, IndexNames
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 # OpenSearch: a time is a whole number of one of these; its sizes are binary, 1gb is 2**30 bytes.
 _TIMES = {"d": 86_400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
 _SIZES = {"gb": 1024**3, "mb": 1024**2, "kb": 1024, "b": 1}
-_DATES = {"epoch_s": "epoch_second", "epoch_ms": "epoch_millis"}
+_DATES = {"iso8601": {}, "epoch_s": {"format": "epoch_second"}, "epoch_ms": {"format": "epoch_millis"}}
 
 
 def placement_of(name: str, sink: OpenSearchSink) -> Placement:
@@ -53,11 +54,13 @@ def options_of(pipeline: Pipeline, name: str, sink: OpenSearchSink) -> OpenSearc
 
 def _index_spec(pipeline: Pipeline, name: str, sink: OpenSearchSink) -> IndexSpec:
     rollover = Rollover() if isinstance(sink.rollover, UnsetType) else sink.rollover
-    made = IndexSpec(
+    declared = pipeline.file.event_time
+    timed = {} if isinstance(declared, UnsetType) else _time_mapping(declared, sink)
+    spec = IndexSpec(
         template=f"{pipeline.name}-{name}",
         kind=sink.kind,
         target=sink.target,
-        mappings={field: full_mapping(written) for field, written in sink.mappings.items()},
+        mappings={**timed, **{field: full_mapping(written) for field, written in sink.mappings.items()}},
         dynamic=sink.dynamic,
         field_limit=sink.field_limit,
         ignore_above=sink.ignore_above,
@@ -68,11 +71,20 @@ def _index_spec(pipeline: Pipeline, name: str, sink: OpenSearchSink) -> IndexSpe
         rollover_age=_text(rollover.age_seconds, _TIMES),
         rollover_size=_text(rollover.size_bytes, _SIZES),
     )
-    declared = pipeline.file.event_time
     if sink.kind != "data_stream" or isinstance(declared, UnsetType):
-        return made
-    date = {"type": "date", "format": _DATES[declared.format]} if declared.format in _DATES else {"type": "date"}
-    return replace(made, timestamp=declared.field, mappings={declared.field: date, **made.mappings})
+        return spec
+    return replace(spec, timestamp=declared.field)
+
+
+def _time_mapping(times: EventTime, sink: OpenSearchSink) -> dict[str, Any]:
+    """The event time as a date, where the file does not map it or what it stands in."""
+    top = times.field.partition(".")[0]
+    if times.format not in _DATES or any(name.partition(".")[0] == top for name in sink.mappings):
+        return {}
+    # OpenSearch knows fewer forms of ISO 8601 than we do. A document is not refused for that, unless it is a data
+    # stream's, which are sorted by it.
+    lenient = {} if sink.kind == "data_stream" else {"ignore_malformed": True}
+    return {times.field: {"type": "date", **_DATES[times.format], **lenient}}
 
 
 def _text(amount: float | None, units: Mapping[str, float]) -> str | None:

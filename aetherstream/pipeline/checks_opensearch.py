@@ -11,7 +11,7 @@ from aetherstream.encoded import EVENT_ID, IDENTITY
 from aetherstream.pipeline.document import Document
 from aetherstream.pipeline.mistakes import Path
 from aetherstream.pipeline.model import PipelineFile
-from aetherstream.pipeline.model_opensearch import BreakerRules, OpenSearchSink, full_mapping
+from aetherstream.pipeline.model_opensearch import BreakerRules, OpenSearchSink
 from aetherstream.pipeline.model_sinks import Sink
 
 _URL = re.compile(
@@ -200,9 +200,10 @@ def _wrong_mapping(written: Any, at: Path) -> Iterator[tuple[Path, str]]:
 
 def _fields_inside(written: Any) -> int:
     """OpenSearch counts objects and multi-fields as fields too."""
-    mapping = full_mapping(written) if isinstance(written, str | dict) else {}
+    if not isinstance(written, dict):
+        return 0
     inner = [
-        one for key in ("properties", "fields") if isinstance(mapping.get(key), dict) for one in mapping[key].values()
+        one for key in ("properties", "fields") if isinstance(written.get(key), dict) for one in written[key].values()
     ]
     return sum(1 + _fields_inside(one) for one in inner)
 
@@ -234,6 +235,6 @@ def _amounts(sink: OpenSearchSink, path: Path, document: Document) -> None:
         ]
     for where, seconds in durations:
         if seconds is not None and not 0 < seconds < math.inf:
-            document.add((*path, *where), "must be more than 0")
+            document.add((*path, *where), "must be more than 0" + (" and finite" if seconds else ""))
     if not 0 < sink.bulk.most_bytes <= _MOST_BYTES:
         document.add((*path, "bulk", "bytes"), "OpenSearch takes requests of up to 100 MiB; give 1 to 104857600 bytes")

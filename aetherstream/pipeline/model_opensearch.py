@@ -250,7 +250,7 @@ class OpenSearchSink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         dict[str, str | dict[str, Any]],
         Meta(
             description="Types of fields: a name, or a mapping as OpenSearch has it. What is not named is mapped as"
-            " `dynamic` says; `_event_id` and `_identity` are keywords.",
+            " `dynamic` says, but `_event_id` and `_identity` are keywords, and the field of `event_time` is a date.",
             examples=[{"origin": "keyword", "dep_delay": "double", "where": {"type": "geo_point"}}],
         ),
     ] = struct_field(default_factory=dict)
@@ -258,7 +258,8 @@ class OpenSearchSink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         bool | Literal["strict"],
         Meta(
             title="`true`, `false` or `strict`",
-            description="Fields without a mapping: `true` maps them by their first value, `false` stores them"
+            description="Fields without a mapping: `true` maps them by their first value, texts as keywords,"
+            " `false` stores them"
             " unsearchable, `strict` refuses the document.",
             examples=["strict"],
         ),
@@ -361,10 +362,12 @@ class OpenSearchSink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return None if isinstance(self.retention, UnsetType) else values.duration(self.retention)
 
 
-def full_mapping(written: str | dict[str, Any]) -> dict[str, Any]:
+def full_mapping(written: Any) -> Any:
     """Return a field's mapping as OpenSearch has it: `keyword` is short for `{type: keyword}`, at every depth."""
     if isinstance(written, str):
         return {"type": written}
+    if not isinstance(written, dict):
+        return written
     return {
         key: {name: full_mapping(one) for name, one in value.items()}
         if key in ("properties", "fields") and isinstance(value, dict)
