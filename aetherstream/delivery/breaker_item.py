@@ -152,9 +152,19 @@ def opened(item: BreakerItem, now: float, why: str, by: str, rules: Rules) -> Br
     )
 
 
-def held_open(item: BreakerItem, now: float, why: str, by: str, rules: Rules) -> BreakerItem:
+def held_open(item: BreakerItem, now: float, why: str, by: str) -> BreakerItem:
     """Open it by hand: it stays so until it is closed by hand."""
-    return replace(opened(item, now, why, by, rules), held=True)
+    return replace(
+        item,
+        revision=item.revision + 1,
+        state="open",
+        since=item.since if item.state == "open" else round(now * 1000),
+        why=why[:_WORDS],
+        by=by,
+        held=True,
+        answered=False,
+        opened=item.opened + (item.state == "closed"),
+    )
 
 
 def half_opened(item: BreakerItem, now: float, why: str, by: str, *, answered: bool) -> BreakerItem:

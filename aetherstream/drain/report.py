@@ -30,11 +30,15 @@ class DrainReport:
     """Documents that the sink has now; also those that it had before."""
     rejected: int = 0
     """Documents that the sink refused for good and that stand in the quarantine now."""
+    configuration: int = 0
+    """How many of these it refused for a cause that somebody has to mend: an index that is closed or missing."""
     emptied: int = 0
     """Spill objects that are done."""
     objects: int = 0
     """Spill objects that wait, after the run."""
     bytes: int = 0
+    looked: bool = False
+    """Whether the spill could be listed: without it, what is said of objects says nothing."""
     oldest: float | None = None
     """Age of the oldest of them, seconds."""
     unfinished: int = 0
@@ -63,6 +67,7 @@ class DrainReport:
 
     def count(self, backlog: Backlog, now: float) -> None:
         """Take in what waits; `now`: epoch seconds."""
+        self.looked = True
         self.objects, self.bytes = backlog.objects, backlog.bytes
         self.oldest = None if backlog.oldest is None else max(0.0, now - backlog.oldest)
 
@@ -79,6 +84,7 @@ class DrainReport:
             "failed_probes": self.failed_probes,
             "drained": self.drained,
             "rejected": self.rejected,
+            "configuration": self.configuration,
             "emptied": self.emptied,
             "objects": self.objects,
             "bytes": self.bytes,

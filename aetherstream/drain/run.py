@@ -36,6 +36,9 @@ SLICE_BYTES = 20_000_000
 TOLERANCE = 900.0
 """Seconds by which the clocks of S3 (LastModified) and of the drain may differ."""
 
+_CONFIGURATION = "configuration"
+"""Begins the reason of a document that was refused because the sink is set up wrongly."""
+
 _CANDIDATES = 50
 """Objects that are looked at for one that a probe can take."""
 
@@ -89,6 +92,8 @@ class _Brought:
     """So many of its first rows have arrived, or are refused."""
     refused: list[bytes] = field(default_factory=list)
     """Lines for the quarantine."""
+    configuration: int = 0
+    """How many of them somebody has to mend the sink for."""
     stopped: bool = False
 
 
@@ -202,6 +207,7 @@ class Run:
                 parts.store, brought.refused, drain=lease.number, epoch=spilled.epoch, version=spilled.version
             )
             report.rejected += len(brought.refused)
+            report.configuration += brought.configuration
         if brought.stopped:
             if brought.settled:
                 self.cursor = Cursor(spilled.key, spilled.etag, brought.settled)
@@ -227,6 +233,7 @@ class Run:
             for row in todo:
                 if (error := outcome.rejected.get(row.document_id)) is not None:
                     brought.refused.append(row.refused(error).rstrip(b"\n"))
+                    brought.configuration += error.reason.startswith(_CONFIGURATION)
                 elif row.document_id not in outcome.undelivered:
                     self._report.drained += 1
             whole = whole and not outcome.undelivered
