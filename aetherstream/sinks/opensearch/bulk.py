@@ -9,7 +9,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, repeat
+from operator import contains
 
 import orjson
 
@@ -72,20 +73,12 @@ def cut(ids: Sequence[str], bodies: Sequence[bytes], documents: int, size: int) 
 
 def create_body(places: Sequence[str], ids: Sequence[str], bodies: Sequence[bytes]) -> bytes:
     """Make the body of a request that creates each document (JSON) in its place under its id."""
-    made = _joined(places, ids, bodies)
-    if made.count(b"\n") != 2 * len(ids):
-        # Between the parts of a value a line break is as good as a space; within a string JSON has none.
-        made = _joined(places, ids, [body.replace(b"\n", b" ") for body in bodies])
-    return made
-
-
-def _joined(places: Sequence[str], ids: Sequence[str], bodies: Sequence[bytes]) -> bytes:
     count = len(ids)
     openings = {place: _opening("create", place) for place in set(places)}
     parts = [_AFTER_ID] * (4 * count)
     parts[0::4] = list(openings.values()) * count if len(openings) == 1 else [openings[place] for place in places]
     parts[1::4] = _escaped(ids)
-    parts[3::4] = bodies
+    parts[3::4] = _on_one_line(bodies)
     parts[0] = parts[0][1:]
     parts.append(b"\n")
     return b"".join(parts)
@@ -97,12 +90,13 @@ def upsert_body(places: Sequence[str], ids: Sequence[str], bodies: Sequence[byte
     OpenSearch: `version_type: external` takes versions from 0 to 2^63 - 1.
     """
     parts: list[bytes] = []
-    for place, document_id, body, version in zip(places, _escaped(ids), bodies, versions, strict=True):
+    rows = zip(places, _escaped(ids), _on_one_line(bodies), versions, strict=True)
+    for place, document_id, body, version in rows:
         parts += (
             _opening("index", place),
             document_id,
             b'","version":%d,"version_type":"external"}}\n' % version,
-            body.replace(b"\n", b" "),
+            body,
         )
     parts[0] = parts[0][1:]
     parts.append(b"\n")
@@ -120,3 +114,10 @@ def _escaped(ids: Sequence[str]) -> list[bytes]:
     # One call for all of them; an id that holds the mark that parts them (DEL) needs a call of its own.
     escaped = orjson.dumps(_MARK.join(ids))[1:-1].split(_MARK.encode())
     return escaped if len(escaped) == len(ids) else [orjson.dumps(document_id)[1:-1] for document_id in ids]
+
+
+def _on_one_line(bodies: Sequence[bytes]) -> Sequence[bytes]:
+    """The bodies without line breaks: in JSON they stand between values only, where a space is as good."""
+    if any(map(contains, bodies, repeat(b"\n"))):
+        return [body.replace(b"\n", b" ") for body in bodies]
+    return bodies
