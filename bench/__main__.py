@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from aetherstream.local.opensearch import LocalOpenSearch
+from aetherstream.local.opensearch_jars import OpenSearchUnavailable
 from bench import cold, data
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
@@ -27,15 +32,28 @@ SUBJECTS = {
     "engine-kpl": ("floor-kpl", "the same from KPL aggregates"),
 }
 """What is measured: name → what it is compared with, and a note."""
+BODIES = {
+    "bulk-floor": ("bulk-floor", "bulk bodies by a bare orjson loop"),
+    "bulk": ("bulk-floor", "the sink's bodies, from values: the same bytes"),
+    "bulk-lines": ("bulk-floor", "the same from the lines that a batch has anyway"),
+}
+SEARCH = {
+    "parallel-bulk": ("parallel-bulk", "opensearchpy.helpers.parallel_bulk into a real OpenSearch"),
+    "search": ("parallel-bulk", "the sink, from the same values, with the same chunks"),
+}
 WARM_UP = 3
 
 
 class Worker:
     """A subject in a process of its own."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.worker", name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "bench.worker", name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
         )
 
     def run(self) -> dict[str, Any]:
@@ -52,10 +70,14 @@ class Worker:
         self._process.communicate()
 
 
-def measure(rounds: int) -> tuple[list[Row], dict[str, float]]:
-    """Time the subjects; returns the rows, and where the engine's time goes (milliseconds by step)."""
-    workers = {name: Worker(name) for name in SUBJECTS}
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in SUBJECTS}
+Runs = dict[str, list[dict[str, Any]]]
+Subjects = Mapping[str, tuple[str, str]]
+
+
+def run_all(subjects: Subjects, rounds: int, environment: Mapping[str, str]) -> Runs:
+    """Run the subjects in turn, each in its own process."""
+    workers = {name: Worker(name, environment) for name in subjects}
+    runs: Runs = {name: [] for name in subjects}
     try:
         for turn in range(rounds + WARM_UP):
             for name, worker in workers.items():
@@ -65,8 +87,13 @@ def measure(rounds: int) -> tuple[list[Row], dict[str, float]]:
     finally:
         for worker in workers.values():
             worker.stop()
+    return runs
+
+
+def rows_of(subjects: Subjects, runs: Runs) -> list[Row]:
+    """One row a subject."""
     seconds = {name: [run["seconds"] for run in found] for name, found in runs.items()}
-    rows: list[Row] = [
+    return [
         {
             "name": name,
             "ms": round(statistics.median(seconds[name]) * 1000, 1),
@@ -76,8 +103,14 @@ def measure(rounds: int) -> tuple[list[Row], dict[str, float]]:
             "records": data.RECORDS,
             "note": note,
         }
-        for name, (against, note) in SUBJECTS.items()
+        for name, (against, note) in subjects.items()
     ]
+
+
+def measure(rounds: int) -> tuple[list[Row], dict[str, float]]:
+    """Time the engine and what it is compared with; and where the engine's time goes (milliseconds by step)."""
+    runs = run_all(SUBJECTS, rounds, {})
+    rows = rows_of(SUBJECTS, runs)
     peak = max(run["peak_kb"] for name in ("engine", "engine-kpl") for run in runs[name]) / 1024
     rows.append(
         {
@@ -94,6 +127,24 @@ def measure(rounds: int) -> tuple[list[Row], dict[str, float]]:
         for step in runs["engine"][0]["steps"]
     }
     return rows, steps
+
+
+def measure_search(rounds: int) -> tuple[list[Row], str]:
+    """Time the bodies, and both ways into a real server; and what was left out, in a line."""
+    rows = rows_of(BODIES, run_all(BODIES, rounds, {}))
+    with tempfile.TemporaryDirectory() as scratch:
+        server = LocalOpenSearch(Path(scratch), heap="1g")
+        try:
+            server.start()
+            rows += rows_of(SEARCH, run_all(SEARCH, rounds, {"BENCH_OPENSEARCH_URL": server.url}))
+        except OpenSearchUnavailable as error:
+            return rows, f"Documents into OpenSearch were left out: {error}"
+        finally:
+            server.close()
+    for row in rows[-len(SEARCH) :]:
+        row["documents_per_second"] = round(row["records"] / row["ms"] * 1000)
+        row["note"] = f"{row['documents_per_second']:,} documents/s: {row['note']}"
+    return rows, ""
 
 
 def show(rows: list[Row], steps: dict[str, float]) -> None:
@@ -116,6 +167,8 @@ def main() -> int:
     options = parser.parse_args()
     rows, steps = measure(options.rounds)
     rows += cold.measure(min(options.rounds, 9))
+    searched, left_out = measure_search(options.rounds)
+    rows += searched
     if not options.no_stack:
         from bench import stack
 
@@ -124,6 +177,10 @@ def main() -> int:
     by_name = {row["name"]: row for row in rows}
     peer = by_name["powertools"]["ms"] / by_name["engine"]["ms"]
     print(f"\nThe engine is {peer:.1f} times as fast as the Powertools peer.")
+    if left_out:
+        print(left_out)
+    else:
+        print(f"The sink sends {1 / by_name['search']['times_floor']:.2f} times as fast as parallel_bulk.")
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
     print(f"Written to {RESULTS.relative_to(Path.cwd()) if RESULTS.is_relative_to(Path.cwd()) else RESULTS}")

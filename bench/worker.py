@@ -10,6 +10,8 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 from bench import data, subjects
 
@@ -17,6 +19,11 @@ from bench import data, subjects
 def main() -> None:
     """Serve runs of the subject that is named by the first argument until the input ends."""
     name = sys.argv[1]
+    if name.startswith(("bulk", "search", "parallel")):
+        from bench import search
+
+        serve(search.Bodies(name) if name.startswith("bulk") else search.Sender(name), {})
+        return
     payloads = data.payloads()
     event = data.aggregated(payloads) if name.endswith("-kpl") else data.plain(payloads)
     del payloads
@@ -24,9 +31,15 @@ def main() -> None:
     subject = (
         engine or {"floor": subjects.floor, "floor-kpl": subjects.floor_kpl, "powertools": subjects.powertools}[name]
     )
+    serve(subject, event)
+
+
+def serve(subject: Callable[[Any], object], event: Any) -> None:
+    """Run it once for each line that comes in."""
+    engine = subject if isinstance(subject, subjects.Engine) else None
+    renew = getattr(subject, "renew", lambda: None)
     for _ in sys.stdin:
-        if engine is not None:
-            engine.renew()
+        renew()
         gc.collect()
         started = time.perf_counter()
         subject(event)
