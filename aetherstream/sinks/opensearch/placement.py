@@ -31,7 +31,7 @@ def index_name(prefix: str, period: Period, time: float) -> str:
 
     Names of one prefix and period have one length, so their order is that of time.
     """
-    moment = datetime.fromtimestamp(time, UTC)
+    moment = datetime.fromtimestamp(time // 1, UTC)
     # strftime's %Y does not pad the years before 1000 on every platform.
     parts = [f"{moment.year:04}", _DATES[period].format(moment)]
     return f"{prefix}-{'.'.join(filter(None, parts))}"
