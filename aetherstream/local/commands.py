@@ -58,6 +58,12 @@ def local() -> None:
     "--detach", "-d", is_flag=True, help="Return when the stack is ready; stop it with `aetherstream local down`."
 )
 @click.option("--in-process", is_flag=True, help="Run the handlers in this process, for a debugger.")
+@click.option(
+    "--opensearch/--no-opensearch",
+    default=True,
+    show_default=True,
+    help="Start a real OpenSearch for a pipeline that has a sink for it, or take that of OPENSEARCH_URL.",
+)
 def up(
     state_dir: Path,
     template: Path,
@@ -66,6 +72,7 @@ def up(
     parameters: tuple[str, ...],
     detach: bool,
     in_process: bool,
+    opensearch: bool,
 ) -> None:
     """Start the stack, deploy the template and process the stream until Ctrl-C."""
     given = dict(_pair(parameter) for parameter in parameters)
@@ -76,6 +83,8 @@ def up(
         options = ["--template", str(template), "--config-env", config_env, "--port", str(port)]
         for parameter in parameters:
             options += ["--parameter", parameter]
+        if not opensearch:
+            options.append("--no-opensearch")
         _detach(state_dir, options)
         return
     # A shell without job control starts background commands with SIGINT ignored.
@@ -89,6 +98,7 @@ def up(
         parameters=given,
         config_env=config_env,
         source=template.resolve().parent if in_process else None,
+        opensearch=opensearch,
         say=lambda step: click.echo(f"{step} ..."),
     )
     try:
@@ -196,6 +206,8 @@ def _wait_until(condition: Any, seconds: float) -> bool:
 
 def _describe(said: Mapping[str, Any]) -> None:
     click.echo(f"\nendpoint   {said['endpoint']}")
+    if said.get("opensearch"):
+        click.echo(f"opensearch {said['opensearch']}")
     click.echo(f"files      {said['directory']}")
     for name, value in said["outputs"].items():
         click.echo(f"{name:<28} {value}")

@@ -31,6 +31,7 @@ SERVICES = (
     "logs",
     "monitoring",
     "s3",
+    "scheduler",
     "sns",
     "sqs",
     "ssm",

@@ -114,10 +114,14 @@ class LocalOpenSearch:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start and wait until it takes documents.
+        """Start and wait until it takes documents. Raises what `launch` and `wait` raise."""
+        self.launch()
+        self.wait()
 
-        Raises `OpenSearchUnavailable` when Java or the jars can't be had, and `UsageError` with its last words when it
-        does not start.
+    def launch(self) -> None:
+        """Begin to start it; download it, if it never was. Does nothing while it runs.
+
+        Raises `OpenSearchUnavailable` when Java or the jars can't be had.
         """
         if self.running:
             return
@@ -132,8 +136,11 @@ class LocalOpenSearch:
             self._clear()
             self._port = reserve(cache / "ports")
         self._launch(java, jars, self._port.number)
+
+    def wait(self) -> None:
+        """Wait until it takes documents. Raises `UsageError` with its last words when it does not start."""
         try:
-            self._wait_until_ready(self._port.number)
+            self._wait_until_ready(int(self.url.rpartition(":")[2]))
         except BaseException:
             self.kill()
             raise

@@ -72,6 +72,10 @@ class Sam:
         self.parameters: Mapping[str, str] = self._resolve_parameters(parameters or {})
         """What sam is told, by name."""
 
+    def override(self, parameters: Mapping[str, str]) -> None:
+        """Set parameters for what follows, over all others."""
+        self.parameters = {**self.parameters, **parameters}
+
     def build(self) -> None:
         """`sam build`, without Docker. Raises `UsageError` with sam's last words."""
         # The makefile build learns the target by variables; the functions run on this machine.

@@ -26,9 +26,11 @@ from aetherstream.local.environment import REGION, Clients, check_disk, credenti
 from aetherstream.local.esm.settings import MappingSettings
 from aetherstream.local.invoke import Invoker, LambdaInvoker, in_process
 from aetherstream.local.ministack import MiniStack
+from aetherstream.local.opensearch import LocalOpenSearch
 from aetherstream.local.poller import Poller
 from aetherstream.local.progress import Progress
 from aetherstream.local.sam import Application, Sam
+from aetherstream.local.search import Search, wanted
 from aetherstream.local.state import StateDirectory
 
 _Part = TypeVar("_Part")
@@ -41,6 +43,9 @@ class Stack:
     it; without it they live in a temporary directory and go with the stack. `port` 0 takes a free one. `parameters` are
     the template's. `source` is the directory from which handlers are imported instead of being run by MiniStack, in
     this process, for a debugger. `environment` reaches MiniStack and so its functions. `say` is told each step.
+
+    Where the pipeline has a sink for it, a real OpenSearch is started too, or that of OPENSEARCH_URL taken as it is;
+    with `opensearch=False`, or where it can't be had, the other sinks run without it.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class Stack:
         source: Path | None = None,
         environment: Mapping[str, str] | None = None,
         region: str = REGION,
+        opensearch: bool = True,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.application = Application(template.resolve(), config_env, stack_name)
@@ -69,12 +75,14 @@ class Stack:
         self._source = source
         self._environment = dict(environment or {})
         self._region = region
+        self._opensearch = opensearch
         self._say = say
         self._undo = ExitStack()
         self._state: StateDirectory | None = None
         self._ministack: MiniStack | None = None
         self._clients: Clients | None = None
         self._deployment: Deployment | None = None
+        self._search: Search | None = None
 
     def start(self, *, poll: bool = True) -> Self:
         """Build, start, deploy and poll; with `poll=False` records wait until `start_polling`.
@@ -89,8 +97,12 @@ class Stack:
             self._undo.callback(self._ministack.stop)
             with self._step("start MiniStack"):
                 self._ministack.start()
+            self._launch_search(sam, directory)
             with self._step("sam build"):
                 sam.build()
+            if self._search is not None:
+                with self._step("wait for OpenSearch"):
+                    self._search.wait()
             with self._step("sam deploy"):
                 sam.deploy(self._ministack.endpoint)
             self._clients = Clients(self._ministack.endpoint, self._region)
@@ -106,8 +118,12 @@ class Stack:
         return self
 
     def stop(self) -> None:
-        """End the pollers, then MiniStack with its workers, then give the directory back. Twice does no harm."""
+        """End the pollers, OpenSearch, then MiniStack with its workers, then give the directory back.
+
+        Twice does no harm.
+        """
         self._undo.close()
+        self._search = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -161,6 +177,16 @@ class Stack:
         return _started(self._ministack)
 
     @property
+    def opensearch(self) -> LocalOpenSearch | None:
+        """The OpenSearch that was started for this stack: to be stopped and started again by whoever tests that."""
+        return self._search.server if self._search is not None else None
+
+    @property
+    def opensearch_url(self) -> str | None:
+        """The OpenSearch that the functions use; None when there is none."""
+        return self._search.url if self._search is not None else None
+
+    @property
     def clients(self) -> Clients:
         """boto3 clients of the stack."""
         return _started(self._clients)
@@ -209,11 +235,26 @@ class Stack:
             "directory": str(self.directory),
             "pid": os.getpid(),
             "ministack_pid": self.ministack.pid,
+            "opensearch": self.opensearch_url,
             "environment": self.environment,
             "outputs": dict(self.outputs),
             "timings": {step: round(seconds, 2) for step, seconds in self.timings.items()},
             "mappings": {name: _mapping_status(poller) for name, poller in self.pollers.items()},
         }
+
+    def _launch_search(self, sam: Sam, directory: Path) -> None:
+        """Begin to start OpenSearch, where there is a sink for it: it comes up while sam builds."""
+        if not self._opensearch or not wanted(self.application, sam.parameters):
+            return
+        search = Search(directory / "opensearch", os.environ, self._say)
+        self._undo.callback(search.stop)
+        with self._step("start OpenSearch"):
+            search.launch()
+        if search.missing:
+            self._say(f"without OpenSearch: {search.missing}")
+            return
+        self._search = search
+        sam.override(search.parameters)
 
     def _claim_directory(self) -> Path:
         if self._wanted_state is None:

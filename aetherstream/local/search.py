@@ -1,0 +1,83 @@
+"""The OpenSearch of a one-machine stack: whether its pipeline has a sink for one, and where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from aetherstream.local.opensearch import LocalOpenSearch, existing_url
+from aetherstream.local.opensearch_jars import OpenSearchUnavailable
+from aetherstream.local.sam import Application, declared_parameters
+
+ENDPOINT = "OpenSearchEndpoint"
+"""The template's parameter for the server's URL."""
+_VARIABLE = "AETHERSTREAM_OPENSEARCH_ENDPOINT"
+
+
+class Search:
+    """An OpenSearch that was there, one started for the stack, or the reason why there is none."""
+
+    def __init__(self, directory: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+        self.server: LocalOpenSearch | None = None
+        """The one that was started."""
+        self.missing = ""
+        """Why there is none."""
+        self._url = existing_url(environ)
+        if self._url is None:
+            self.server = LocalOpenSearch(directory, environ=environ, say=say)
+
+    @property
+    def url(self) -> str | None:
+        """Where it answers; None when there is none."""
+        return self.server.url if self.server is not None else self._url
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What the template is told of it."""
+        return {ENDPOINT: self.url, "OpenSearchAuth": "none"} if self.url else {}
+
+    def launch(self) -> None:
+        """Begin to start it. Where it can't be had, `missing` says why."""
+        if self.server is not None:
+            try:
+                self.server.launch()
+            except OpenSearchUnavailable as error:
+                self.missing = str(error)
+                self.server = None
+
+    def wait(self) -> None:
+        """Wait until it takes documents."""
+        if self.server is not None:
+            self.server.wait()
+
+    def stop(self) -> None:
+        """Stop the one that was started, which takes its data along."""
+        if self.server is not None:
+            self.server.close()
+
+
+def wanted(application: Application, parameters: Mapping[str, str]) -> bool:
+    """Whether the pipeline has a sink for the OpenSearch of the deployment, and `parameters` do not name that."""
+    declared = declared_parameters(application.template)
+    if ENDPOINT not in declared or parameters.get(ENDPOINT):
+        return False
+    file = parameters.get("PipelineFile") or declared.get("PipelineFile", {}).get("Default")
+    return file is not None and any(_is_ours(sink) for sink in _sinks(application.directory / file))
+
+
+def _sinks(file: Path) -> list[Any]:
+    """The sinks as they are written. What is wrong with the file is for the build and the function to say."""
+    try:
+        document = yaml.safe_load(file.read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return []
+    sinks = document.get("sinks") if isinstance(document, dict) else None
+    return list(sinks.values()) if isinstance(sinks, dict) else []
+
+
+def _is_ours(sink: Any) -> bool:
+    settings = sink.get("opensearch") if isinstance(sink, dict) else None
+    return isinstance(settings, dict) and _VARIABLE in str(settings.get("endpoint"))
