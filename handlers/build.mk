@@ -7,6 +7,6 @@ target := $(notdir $(patsubst %/,%,$(dir $(abspath $(firstword $(MAKEFILE_LIST))
 # Any Python from 3.11 on that has pip; it need not be the function's version.
 PYTHON ?= $(firstword $(wildcard $(root)/.venv/bin/python) python3)
 
-.PHONY: build-StreamFunction build-RecoveryFunction
-build-StreamFunction build-RecoveryFunction:
+.PHONY: build-StreamFunction build-RecoveryFunction build-DrainFunction
+build-StreamFunction build-RecoveryFunction build-DrainFunction:
 	@"$(PYTHON)" "$(root)/scripts/build_function.py" "$(target)" "$(ARTIFACTS_DIR)"

@@ -22,6 +22,10 @@ MEANINGS = {
     "AETHERSTREAM_PROGRESS_TABLE": "DynamoDB table of the progress items. Required with `delivery: exactly_once`.",
     "AETHERSTREAM_DRY_RUN": "`true`, `yes` or `1`: log what would be delivered, and touch nothing.",
     "AETHERSTREAM_TRACING": "`true`, `yes` or `1`: each step of a batch is an X-Ray subsegment.",
+    "AETHERSTREAM_OPENSEARCH_ENDPOINT": "Where OpenSearch is: the parameter, or the domain that the stack made. Empty"
+    " where there is none. It and the next two are for `${...}` in a pipeline file's OpenSearch sink.",
+    "AETHERSTREAM_OPENSEARCH_AUTH": "`none`, `basic`, `es` or `aoss`; empty where there is no OpenSearch.",
+    "AETHERSTREAM_OPENSEARCH_SECRET": "ARN of the secret with user name and password; empty but for `basic`.",
     "LAMBDA_TASK_ROOT": "Folder of the package, set by Lambda; the pipeline file is looked up in it.",
     "AETHERSTREAM_STREAM": "ARN of the stream; of the recovery function only.",
     "AETHERSTREAM_DEAD_LETTERS": "The bucket of the dead letters; of the recovery function only.",
@@ -40,7 +44,7 @@ deployment, and the variables that the functions see.
 _VARIABLES = """## Environment variables of the functions
 
 The template sets them; nobody has to. The whole environment fills in `${NAME}` in the pipeline file, so a variable of
-your own is added to both functions in `template.yaml` and named in the file.
+your own is added to all functions in `template.yaml` and named in the file.
 
 | Variable | Set from | Meaning |
 |---|---|---|
@@ -127,10 +131,17 @@ def _variables(template: dict[str, Any]) -> str:
         )
     rows = []
     for name, meaning in MEANINGS.items():
-        value = set_by.get(name, {})
-        source = value.get("Ref") or value.get("GetAtt")
-        rows.append(f"| `{name}` | {_source(source, template)} | {meaning} |\n")
+        rows.append(f"| `{name}` | {_source(_named(set_by.get(name)), template)} | {meaning} |\n")
     return "".join(rows)
+
+
+def _named(value: Any) -> str | None:
+    """What a variable's value comes from; of a condition's two, the one that is named in full."""
+    if not isinstance(value, dict):
+        return None
+    if "If" in value:
+        return next((name for branch in value["If"][1:] if (name := _named(branch))), None)
+    return value.get("Ref") or value.get("GetAtt")
 
 
 def _source(name: str | None, template: dict[str, Any]) -> str:

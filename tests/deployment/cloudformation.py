@@ -1,5 +1,6 @@
-"""Reads the template as CloudFormation does: the short forms of its functions, and its rules."""
+"""Reads the template as CloudFormation does: the short forms of its functions, its rules and its conditions."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,16 @@ def refused(template: dict[str, Any], parameters: dict[str, str]) -> list[str]:
     return names
 
 
-def evaluate(expression: Any, parameters: dict[str, str]) -> Any:
-    """The value of a rule's expression."""
+def evaluate(expression: Any, parameters: dict[str, str], conditions: dict[str, Any] | None = None) -> Any:
+    """The value of a rule's expression, or of a condition's among the template's `conditions`."""
     if not isinstance(expression, dict):
         return expression
     [(function, arguments)] = expression.items()
     if function == "Ref":
         return parameters[arguments]
-    values = [evaluate(argument, parameters) for argument in arguments]
+    if function == "Condition" and conditions:
+        return evaluate(conditions[arguments], parameters, conditions)
+    values = [evaluate(argument, parameters, conditions) for argument in arguments]
     match function:
         case "Fn::Equals":
             return values[0] == values[1]
@@ -73,3 +76,57 @@ def evaluate(expression: Any, parameters: dict[str, str]) -> Any:
         case "Fn::Contains":
             return values[1] in values[0]
     raise AssertionError(f"{function} is not allowed in rules")
+
+
+def holds(template: dict[str, Any], condition: str, parameters: dict[str, str]) -> bool:
+    """Whether a condition of the template is true."""
+    return bool(evaluate({"Condition": condition}, parameters, template["Conditions"]))
+
+
+def made(template: dict[str, Any], parameters: dict[str, str]) -> dict[str, Any]:
+    """The resources that are made, with every `Fn::If` decided."""
+    return {
+        name: {key: chosen(template, value, parameters) for key, value in resource.items()}
+        for name, resource in template["Resources"].items()
+        if "Condition" not in resource or holds(template, resource["Condition"], parameters)
+    }
+
+
+_NOTHING = {"Ref": "AWS::NoValue"}
+
+
+def chosen(template: dict[str, Any], value: Any, parameters: dict[str, str]) -> Any:
+    """A value with every `Fn::If` in it decided, and without what is `AWS::NoValue` then."""
+    if isinstance(value, list):
+        items = [chosen(template, item, parameters) for item in value]
+        return [item for item in items if item != _NOTHING]
+    if not isinstance(value, dict):
+        return value
+    if "Fn::If" in value:
+        condition, true, false = value["Fn::If"]
+        return chosen(template, true if holds(template, condition, parameters) else false, parameters)
+    inner = {key: chosen(template, item, parameters) for key, item in value.items()}
+    return {key: item for key, item in inner.items() if item != _NOTHING}
+
+
+def rendered(template: dict[str, Any], value: Any, parameters: dict[str, str]) -> Any:
+    """The text (of `Fn::Split` the texts) that a value made of parameters alone comes to."""
+    value = chosen(template, value, parameters)
+    if not isinstance(value, dict):
+        return value
+    [(function, given)] = value.items()
+    match function:
+        case "Ref":
+            return parameters[given]
+        case "Fn::Join":
+            items = rendered(template, given[1], parameters)
+            return given[0].join(rendered(template, item, parameters) for item in items)
+        case "Fn::Split":
+            return rendered(template, given[1], parameters).split(given[0])
+        case "Fn::Select":
+            return rendered(template, given[1], parameters)[int(given[0])]
+        case "Fn::Sub":
+            text, own = given if isinstance(given, list) else (given, {})
+            names = parameters | {name: rendered(template, item, parameters) for name, item in own.items()}
+            return re.sub(r"\$\{(\w+)\}", lambda match: names[match[1]], text)
+    raise AssertionError(f"{function} is not made of parameters alone")
