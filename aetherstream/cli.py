@@ -31,6 +31,12 @@ COMMANDS = {
         "cli",
         "Records that were refused: show, mend, bring back.",
     ),
+    "opensearch": (
+        "aetherstream.commands.opensearch",
+        "opensearch",
+        "cli",
+        "Index templates and policies: set them up.",
+    ),
     "local": ("aetherstream.local.commands", "local", "local", "Run the one-machine stack."),
 }
 

@@ -38,6 +38,17 @@ class Deployed:
         """A client of an AWS service where the stack is."""
         return self.session.client(service, endpoint_url=self.endpoint_url, **more)
 
+    def variables(self) -> dict[str, str]:
+        """The environment of the stack's function. Raises UsageError where it can't be had."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        name = self.output("FunctionAliasArn")
+        try:
+            found = self.client("lambda").get_function_configuration(FunctionName=name)
+        except (BotoCoreError, ClientError) as error:
+            raise UsageError(f"the environment of {name} can't be read: {error}") from error
+        return dict(found.get("Environment", {}).get("Variables", {}))
+
 
 def find(stack: str, *, endpoint_url: str | None, region: str | None, profile: str | None) -> Deployed:
     """Look a stack up. Raises UsageError where there is none or AWS can't be asked."""

@@ -36,12 +36,12 @@ def importable() -> None:
         sys.path.insert(0, folder)
 
 
-_env_option = click.option("--env", "env", multiple=True, metavar="NAME=VALUE", help="A variable for ${NAME}.")
+env_option = click.option("--env", "env", multiple=True, metavar="NAME=VALUE", help="A variable for ${NAME}.")
 
 
 @click.command(short_help="Check pipeline files; name every mistake.")
 @click.argument("files", nargs=-1, type=_FILE)
-@_env_option
+@env_option
 def check(files: tuple[Path, ...], env: tuple[str, ...]) -> None:
     """Check pipeline files (by default pipelines/*.yaml) and name every mistake with its line.
 
@@ -71,7 +71,7 @@ def check(files: tuple[Path, ...], env: tuple[str, ...]) -> None:
 
 @click.command(short_help="Print what a pipeline does, in words.")
 @click.argument("file", type=_FILE, required=False)
-@_env_option
+@env_option
 def explain(file: Path | None, env: tuple[str, ...]) -> None:
     """Print the plan of a pipeline in words, and what is doubtful about it."""
     from aetherstream.pipeline.explain import explain as plan
@@ -82,7 +82,7 @@ def explain(file: Path | None, env: tuple[str, ...]) -> None:
 @click.command(short_help="Run the tests beside a pipeline.")
 @click.argument("file", type=_FILE, required=False)
 @click.option("--case", "names", multiple=True, metavar="NAME", help="Run only the case of this name.")
-@_env_option
+@env_option
 def test(file: Path | None, names: tuple[str, ...], env: tuple[str, ...]) -> None:
     """Run the cases beside a pipeline (flights.test.yaml for flights.yaml).
 
