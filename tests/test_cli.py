@@ -91,6 +91,20 @@ def test_check_says_ok_with_warnings_and_the_number_of_tests(project: Path, run:
     assert [line[:11] for line in result.stdout.splitlines()[1:]] == ["  warning: "] * 2
 
 
+def test_check_says_which_sinks_the_environment_switches_off(project: Path, run: Run) -> None:
+    sinks = '{search: {opensearch: {endpoint: "${SEARCH:-}", optional: true, index: a, mappings: {a: long}}}}'
+    (project / "pipelines/p.yaml").write_text(
+        f"pipeline: p\nevent_time: {{field: a, max_age: 1d, max_ahead: 1h}}\n"
+        f"validate: {{schema: {{}}}}\nsinks: {sinks}\n"
+    )
+    (project / "pipelines/p.test.yaml").unlink()
+    assert run("check").stdout.splitlines() == [
+        "pipelines/p.yaml: ok",
+        "  sinks.search is switched off: its endpoint is empty",
+    ]
+    assert run("check", "--env", "SEARCH=https://host").stdout.splitlines() == ["pipelines/p.yaml: ok"]
+
+
 def test_check_names_the_mistakes_of_all_files_and_exits_with_2(project: Path, run: Run) -> None:
     (project / "pipelines/q.yaml").write_text("pipeline: q\n")
     (project / "pipelines/p.yaml").write_text(PIPELINE.replace("filter", "filtre"))

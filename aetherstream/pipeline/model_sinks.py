@@ -127,6 +127,11 @@ class Sink(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     opensearch: Annotated[OpenSearchSink, Meta(description="Documents in OpenSearch.")] | UnsetType = UNSET
 
     @property
+    def is_optional(self) -> bool:
+        """Whether the environment may switch the sink off."""
+        return not isinstance(self.opensearch, UnsetType) and self.opensearch.optional
+
+    @property
     def is_off(self) -> bool:
         """Whether the sink gets nothing: it is optional, and the environment names no endpoint."""
         return not isinstance(self.opensearch, UnsetType) and self.opensearch.is_off

@@ -31,8 +31,8 @@ _TESTS = """## Tests beside a pipeline
 
 `aetherstream test pipelines/flights.yaml` runs the cases of `pipelines/flights.test.yaml`. Everything is compared: a
 sink that a case does not name must get nothing, and without `rejected` and `dropped` nothing may be rejected or
-dropped. A sink that the environment switches off (`optional` and without an endpoint) is compared where a case names
-it. Each case runs twice, and both must give the same: steps are deterministic. The JSON Schema is
+dropped. An `optional` sink is compared where a case names it, so that no case hangs on the environment. Each case runs
+twice, and both must give the same: steps are deterministic. The JSON Schema is
 [pipeline-test.schema.json](pipeline-test.schema.json).
 """
 _TESTED = {"CasesFile": "The file", "Case": "`cases`", "ExpectedRejection": "`expect: rejected`"}

@@ -104,6 +104,17 @@ def test_an_event_without_a_route_goes_to_every_sink(pipeline: Pipeline) -> None
     )
 
 
+@pytest.mark.parametrize("endpoint", ["", "https://host"])
+def test_an_optional_sink_is_compared_where_a_case_names_it(tmp_path: Path, endpoint: str) -> None:
+    optional = f"  search:\n    opensearch: {{endpoint: '{endpoint}', optional: true, index: a}}\n"
+    made = loaded(tmp_path, f"pipeline: p\n{SINKS}{optional}")
+    sent = events({"a": 1})
+    sent.routes = None
+    assert differences(made, case(expect={"archive": [{"a": 1}]}), sent) == []
+    assert differences(made, case(expect={"archive": [{"a": 1}], "search": [{"a": 1}]}), sent) == []
+    assert differences(made, case(expect={"archive": [{"a": 1}], "search": [{"a": 2}]}), sent)[0] == "search[0]:"
+
+
 def test_partial_compares_only_the_fields_that_are_expected(pipeline: Pipeline) -> None:
     got = events({"a": 1, "b": 2, "c": {"d": 1, "e": 2}})
     assert differences(pipeline, case(partial=True, expect={"archive": [{"a": 1, "c": {"d": 1}}]}), got) == []

@@ -114,8 +114,8 @@ def test_a_password_that_nobody_can_overhear_is_fine(tmp_path: Path, endpoint: s
 def test_types_that_hang_on_the_first_value_are_warned_about(tmp_path: Path) -> None:
     assert warned(tmp_path, "index: a") == [
         (
-            "sinks.search has no mappings: in each index the first value of a field decides its type, and documents with"
-            " another one are quarantined"
+            "sinks.search has no mappings: in each index the first value of a field decides its type, and documents"
+            " with another one are quarantined"
         )
     ]
 

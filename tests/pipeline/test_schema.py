@@ -3,8 +3,8 @@ from pathlib import Path
 
 import jsonschema_rs
 import pytest
-import yaml
 
+from aetherstream.pipeline.document import read
 from aetherstream.pipeline.reference import markdown
 from aetherstream.pipeline.schema import cases_schema, json_schema
 
@@ -32,13 +32,17 @@ def test_both_schemas_are_json_schemas() -> None:
 
 
 def test_an_editor_finds_nothing_wrong_with_the_example_as_written() -> None:
-    document = yaml.load((ROOT / "pipelines/flights.yaml").read_text(), yaml.BaseLoader)  # noqa: S506 - texts only
-    errors = jsonschema_rs.validator_for(json_schema()).iter_errors(document)
+    document = read(ROOT / "pipelines/flights.yaml", None)
+    errors = jsonschema_rs.validator_for(json_schema()).iter_errors(document.value)
     assert [error.message for error in errors] == []
 
 
 def minimal(**more: object) -> dict[str, object]:
     return {"pipeline": "p", "sinks": {"archive": {"s3": {"bucket": "data-bucket"}}}, **more}
+
+
+def searching(**more: object) -> dict[str, object]:
+    return minimal(sinks={"search": {"opensearch": {"endpoint": "https://host", **more}}})
 
 
 @pytest.mark.parametrize(
@@ -47,6 +51,9 @@ def minimal(**more: object) -> dict[str, object]:
         minimal(),
         minimal(delivery="${DELIVERY}"),
         minimal(sinks={"a": {"s3": {"bucket": "${B}", "level": "${LEVEL}", "partition": [{"time": "${T}"}]}}}),
+        searching(index="flights"),
+        searching(endpoint="${SEARCH:-}", auth="${AUTH}", alias="a", bulk={"documents": "${N}"}, dynamic="${D}"),
+        searching(endpoint=None, data_stream="a", mappings={"a": "keyword", "b": {"type": "date"}}, region="${R}"),
     ],
 )
 def test_an_editor_takes_variables_where_values_have_a_form(document: dict[str, object]) -> None:
@@ -64,6 +71,12 @@ def test_an_editor_takes_variables_where_values_have_a_form(document: dict[str, 
         minimal(transforms=[{"drop": ["a"], "select": ["b"]}]),
         minimal(sinks={"a": {"s3": {"bucket": "data-bucket", "partition": [{"time": "day", "field": "x"}]}}}),
         minimal(more=1),
+        searching(),
+        searching(index="a", alias="b"),
+        searching(index="a", period="week"),
+        searching(index="a", mappings={"a": 1}),
+        searching(index="a", region="Frankfurt"),
+        searching(index="a", breaker={"share": 0}),
     ],
 )
 def test_an_editor_marks_what_the_loader_refuses(document: dict[str, object]) -> None:
