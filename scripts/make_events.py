@@ -1,4 +1,4 @@
-"""Write the sample events of `events/`: what Lambda hands to the stream function, in six situations.
+"""Write the sample events of `events/`: what Lambda hands to the stream function, in six situations, and to the drain.
 
 Run it after changing an event here: `python scripts/make_events.py`. Equal code writes equal files (compressed data are
 stored, not squeezed, because compressors differ between machines).
@@ -169,6 +169,21 @@ def empty() -> dict[str, Any]:
     return kinesis_event(5, [])
 
 
+def drain() -> dict[str, Any]:
+    """The minute's call of the drain function, as EventBridge Scheduler makes it where the schedule has no input."""
+    return {
+        "version": "0",
+        "id": "6a3ab0e8-8f1c-4d3b-9f53-0d5c2f0f7f55",
+        "detail-type": "Scheduled Event",
+        "source": "aws.scheduler",
+        "account": "123456789012",
+        "time": "2013-01-01T10:00:00Z",
+        "region": "us-east-1",
+        "resources": ["arn:aws:scheduler:us-east-1:123456789012:schedule/default/aetherstream-DrainSchedule"],
+        "detail": "{}",
+    }
+
+
 EVENTS = {
     "good.json": good,
     "poison.json": poison,
@@ -176,6 +191,7 @@ EVENTS = {
     "kpl-aggregated.json": kpl_aggregated,
     "partial-failure.json": partial_failure,
     "empty.json": empty,
+    "drain.json": drain,
 }
 
 

@@ -57,13 +57,27 @@ def test_a_batch_of_too_many_partitions_is_reported_from_the_first_record_left(
     assert outcome == Invocation(outcome.request_id, response=expected), log.read_text()
 
 
-def test_a_missing_variable_stops_the_initialisation_with_its_name(
+def test_the_drain_function_starts_from_the_package_and_touches_nothing_in_a_dry_run(
     built: Path, lambda_libraries: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    runtime = FunctionProcess(
+        built, "handlers.drain.handler", output=output, environment=VARIABLES, libraries=(lambda_libraries,)
+    )
+    with runtime as process:
+        outcome = process.invoke(sample("drain.json"))
+    expected = {"state": "done", "sinks": [], "orphans": {}, "dry_run": True}
+    assert outcome == Invocation(outcome.request_id, response=expected), output.read_text()
+
+
+@pytest.mark.parametrize("handler", ["stream", "recovery", "drain"])
+def test_a_missing_variable_stops_the_initialisation_with_its_name(
+    built: Path, lambda_libraries: Path, tmp_path: Path, handler: str
 ) -> None:
     variables = {name: value for name, value in VARIABLES.items() if name != "AETHERSTREAM_PIPELINE"}
     runtime = FunctionProcess(
         built,
-        "handlers.stream.handler",
+        f"handlers.{handler}.handler",
         output=tmp_path / "output",
         environment=variables,
         libraries=(lambda_libraries,),
