@@ -103,13 +103,17 @@ class Known:
         if doubtful:
             killed = max(each.killed for each in doubtful)
             raise Suspected(
-                f"redrives were killed {killed} times (memory, time-out, crash) at {len(doubtful)} records of this "
+                f"redrives were killed {_times(killed)} (memory, time-out, crash) at {len(doubtful)} records of this "
                 "unit, so what they come to can't be tried out: --yes takes them apart, and a record that kills the "
                 "process by itself goes to the quarantine"
             )
 
     def crashed(self, record: int, at: Suspect) -> Rejection:
         """What to say of a record that is not tried any more."""
-        message = f"redrives were killed {at.killed} times at this record, {at.alone} times with it alone"
+        message = f"redrives were killed {_times(at.killed)} at this record, {_times(at.alone)} with it alone"
         sub = None if self._subs is None else self._subs[record]
         return Rejection(record, sub, "crashed", "crashed", "killed the process", message)
+
+
+def _times(number: int) -> str:
+    return f"{number} time{'' if number == 1 else 's'}"

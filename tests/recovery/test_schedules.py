@@ -24,6 +24,7 @@ from aetherstream.records import Events, KinesisRecords, sortable
 from aetherstream.recovery.held import Held
 from aetherstream.recovery.lease import HeldLease, Leases
 from aetherstream.recovery.redrive import Redriver
+from aetherstream.recovery.suspects import Suspected
 from aetherstream.sinks.s3 import by_field
 from aetherstream.testing.builders import SHARD, JsonLists, event_ids_of, kinesis_records, written
 from tests.engine.harness import Steps, archive
@@ -57,6 +58,7 @@ class Schedule:
         self.version = "v1"
         self.calm = False
         self.depth = 0
+        self.people = 0
         self.late: list[Any] = []
         self.log: list[str] = []
         self.fates: dict[str, set[str] | None] = {}
@@ -131,6 +133,12 @@ class Schedule:
         self.bench.processes += 1
         return core, replace(bench, processes=self.bench.processes, now=self.bench.now)
 
+    def redriver(self, bench: Recovery) -> Redriver:
+        """Another person's, or that of who goes on with the last one."""
+        self.people += not self.people or self.rng.random() < 0.8
+        owner = f"person {self.people}"
+        return bench.redriver(owner, version=self.version, clock=lambda: self.bench.now, kind=self.kind)
+
     def attempt(self, batch: KinesisRecords) -> str | None:
         """Run the function on a batch; gives where Lambda has to go on, None where it is done."""
         _, bench = self.parts()
@@ -173,10 +181,10 @@ class Schedule:
             chosen = {name for name in self.fates if self.rng.random() < 0.5}
             select = chosen.__contains__
         _, bench = self.parts()
-        redriver = bench.redriver(version=self.version, clock=lambda: self.bench.now, kind=self.kind)
+        redriver = self.redriver(bench)
         what = "discard" if self.rng.random() < 0.05 else "redrive"
         self.note(f"{what} {letter.sequences[0]}-{letter.sequences[-1]} by {self.version}, filtered: {bool(select)}")
-        with suppress(Killed, Retryable):
+        with suppress(Killed, Retryable, Suspected):
             if what == "discard":
                 redriver.discard(letter)
             else:
@@ -195,9 +203,9 @@ class Schedule:
         whole = {name for name in self.fates if name.rpartition(":")[0] in chosen}
         unit = self.stream.part(rows[0], rows[-1] + 1)
         _, bench = self.parts()
-        redriver = bench.redriver(version=self.version, clock=lambda: self.bench.now, kind=self.kind)
+        redriver = self.redriver(bench)
         self.note(f"replay {sorted(chosen)} by {self.version}")
-        with suppress(Killed, Retryable):
+        with suppress(Killed, Retryable, Suspected):
             redriver.redrive(unit, origin="quarantine", select=(chosen | whole).__contains__)
             self.note("done")
 
@@ -233,7 +241,7 @@ class Schedule:
         for letter in self.letters:
             self.bench.now += 121
             _, bench = self.parts()
-            bench.redriver(version=self.version, clock=lambda: self.bench.now, kind=self.kind).redrive(letter)
+            self.redriver(bench).redrive(letter)
 
     # -- What must be true -------------------------------------------------------------------------------------------
 
@@ -253,6 +261,9 @@ class Schedule:
             elif not refused and stand != events:
                 found.append(f"{name} stands as {sorted(stand)}, not {sorted(events)}")
         item = next(iter(self.bench.progress.items.values()))
+        told = item.counters.get("archive.delivered", 0) + item.redriven.get("archive.delivered", 0)
+        if not item.redrive_keys and told != sum(archived.values()):
+            found.append(f"the totals tell of {told} events in the archive, and {sum(archived.values())} stand there")
         if item.lease is not None and self.letters:
             found.append(f"the lease was kept: {item.lease}")
         return found

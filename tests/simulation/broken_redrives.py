@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from aetherstream.delivery.progress import Progress
+from aetherstream.delivery.progress import Progress, Suspect
 from aetherstream.delivery.reader import Listed
 from aetherstream.errors import Retryable
 from aetherstream.records import KinesisRecords
@@ -47,6 +47,22 @@ class _NotesNoRedriveKeys(Leases):
 class _Forgetful(HeldLease):
     def write(self, change: Callable[[Progress], Progress]) -> None:
         super().write(lambda item: replace(change(item), redrive_keys=()))
+
+
+class _NotesNoPlace(Leases):
+    """Does not say what it is at work on: nobody learns where it was killed."""
+
+    def take(self, item: Progress) -> HeldLease:
+        taken = super().take(item)
+        return _Silent(taken.item, self._store, self._clock, self._lease)
+
+
+class _Silent(HeldLease):
+    def begin(self, at: Suspect) -> None:
+        return
+
+    def commit(self, done: Mapping[str, int] | None = None, at: Suspect | None = None) -> None:
+        super().commit(done)
 
 
 class _LooksNowhere(Redriver):
@@ -110,6 +126,7 @@ def _leases(kind: type[Leases]) -> RedriverVariant:
 BROKEN_REDRIVES = {
     "redrive without the lease": _leases(_SeesNoHolder),
     "redrive notes no keys": _leases(_NotesNoRedriveKeys),
+    "redrive notes no place": _leases(_NotesNoPlace),
     "redrive looks nowhere": _redriver(_LooksNowhere),
     "redrive looks where it would put": _redriver(_LooksWhereItWouldPut),
     "redrive leaves what is unfinished": _redriver(_LeavesTheUnfinished),
