@@ -20,7 +20,10 @@ TINY = ROOT / "tests" / "local" / "fixtures" / "tiny" / "template.yaml"
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The repository's own template, deployed once for all tests of a run."""
     with Stack(
-        ROOT / "template.yaml", state=tmp_path_factory.mktemp("stack"), stack_name="aetherstream-test"
+        ROOT / "template.yaml",
+        state=tmp_path_factory.mktemp("stack"),
+        stack_name="aetherstream-test",
+        opensearch=False,
     ) as running:
         yield running
 

@@ -134,6 +134,7 @@ class Bench:
             stack_name="aetherstream-faults",
             parameters=PARAMETERS,
             environment=kept,
+            opensearch=False,
         )
         self._numbers = count(1)
 

@@ -43,7 +43,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stack(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The template, built and deployed by sam; nothing is polled before somebody starts it."""
     state = tmp_path_factory.mktemp("stack")
-    running = Stack(project / "template.yaml", state=state, stack_name="aetherstream-test", parameters=PARAMETERS)
+    running = Stack(
+        project / "template.yaml",
+        state=state,
+        stack_name="aetherstream-test",
+        parameters=PARAMETERS,
+        opensearch=False,
+    )
     running.start(poll=False)
     try:
         yield running

@@ -72,9 +72,7 @@ def test_kept_jars_are_not_downloaded_again(tmp_path: Path) -> None:
 
 
 def test_a_download_with_another_sum_is_refused_and_not_kept(tmp_path: Path) -> None:
-    with pytest.raises(
-        OpenSearchUnavailable, match=r"^b-2.0.jar has the SHA-256 sum \w{64}, but the lock says \w{64}"
-    ):
+    with pytest.raises(OpenSearchUnavailable, match=r"^b-2.0.jar has the SHA-256 sum \w{64}, but the lock says \w{64}"):
         provide(JARS, tmp_path, Repository(b=b"something else"), quietly)
     assert "b-2.0.jar" not in files(tmp_path)
 
