@@ -8,10 +8,10 @@ from aetherstream.delivery.breaker_item import BreakerItem, BreakerStore, breake
 from aetherstream.delivery.progress import ProgressStore
 from aetherstream.delivery.put import ObjectStore
 from aetherstream.delivery.reader import ObjectReader
-from aetherstream.drain.backlog import Backlog, look
+from aetherstream.drain.backlog import AT_ONCE, Backlog, look
 from aetherstream.drain.lease import LEASE_SECONDS, LeaseHeld, LeaseLost, take
 from aetherstream.drain.report import DrainReport
-from aetherstream.drain.run import RESERVE, Parts, Run, SecondsLeft, Spilling
+from aetherstream.drain.run import RESERVE, SLICE, Parts, Run, SecondsLeft, Spilling
 from aetherstream.errors import ConfigurationError, Retryable
 from aetherstream.objects import Target
 
@@ -32,9 +32,14 @@ class Drainer:
         sleep: Callable[[float], None],
         owner: str,
         lease_seconds: float = LEASE_SECONDS,
+        most: int = SLICE,
+        at_once: int = AT_ONCE,
     ) -> None:
-        """`progress` None: delivery `at_least_once`; `clock`: epoch seconds; `owner`: for people."""
-        self._parts = Parts(pipeline, quarantine, store, reader, progress, clock, sleep)
+        """`progress` None: delivery `at_least_once`; `clock`: epoch seconds; `owner`: for people.
+
+        `most`: documents that are handed to a sink at once; `at_once`: objects that are remembered.
+        """
+        self._parts = Parts(pipeline, quarantine, store, reader, progress, clock, sleep, most, at_once)
         self._breakers = breakers
         self._owner = owner
         self._lease_seconds = lease_seconds
@@ -68,7 +73,7 @@ class Drainer:
         return report
 
     def _look(self, spilling: Spilling, report: DrainReport) -> tuple[Backlog, BreakerItem]:
-        backlog = look(self._parts.reader, spilling.target)
+        backlog = look(self._parts.reader, spilling.target, most=self._parts.at_once)
         report.count(backlog, self._parts.clock())
         for key in backlog.foreign:
             report.name_unusable(f"s3://{spilling.target.bucket}/{key}: not a name that the engine gives")

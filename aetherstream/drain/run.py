@@ -11,7 +11,7 @@ from aetherstream.delivery.breaker_item import BreakerItem, Cursor, Rules, close
 from aetherstream.delivery.progress import ProgressStore
 from aetherstream.delivery.put import ObjectStore
 from aetherstream.delivery.reader import Listed, ObjectReader
-from aetherstream.drain.backlog import Backlog, look
+from aetherstream.drain.backlog import AT_ONCE, Backlog, look
 from aetherstream.drain.lease import HeldLease
 from aetherstream.drain.refusals import Refusals, find, refusals_key
 from aetherstream.drain.report import DrainReport
@@ -29,9 +29,8 @@ PROBE = 100
 """Most documents of a probe."""
 
 SLICE = 2000
-"""Most documents that are handed to the sink at once."""
-
 SLICE_BYTES = 20_000_000
+"""Documents and bytes that are handed to the sink at once."""
 
 TOLERANCE = 900.0
 """Seconds by which the clocks of S3 (LastModified) and of the drain may differ."""
@@ -69,6 +68,10 @@ class Parts:
     clock: Callable[[], float]
     """Epoch seconds."""
     sleep: Callable[[float], None]
+    most: int = SLICE
+    """Most documents that are handed to a sink at once."""
+    at_once: int = AT_ONCE
+    """Most objects of a listing that are remembered."""
 
 
 class _Fate(Enum):
@@ -175,7 +178,7 @@ class Run:
                     self._passed_over.add(listed.key)
                     spill_is_gone = spill_is_gone and fate is not _Fate.LEFT
             self._marks.forget()
-            backlog = look(self._parts.reader, self._spilling.target, self._passed_over)
+            backlog = look(self._parts.reader, self._spilling.target, self._passed_over, self._parts.at_once)
         if spill_is_gone:
             self._lease.change(self._close)
 
@@ -223,7 +226,7 @@ class Run:
         cursor = self._lease.item.cursor
         start = cursor.rows if cursor and (cursor.key, cursor.etag) == (spilled.key, spilled.etag) else 0
         brought, whole = _Brought(settled=start), True
-        for end, rows in _slices(spilled.rows, start, min(SLICE, self._spilling.rate)):
+        for end, rows in _slices(spilled.rows, start, min(self._parts.most, self._spilling.rate)):
             if not self._may_go_on(self._pace.seconds()):
                 brought.stopped = True
                 return brought
@@ -268,6 +271,7 @@ class Run:
         documents = Documents(
             list(firsts), [row.place for row in firsts.values()], [row.body for row in firsts.values()]
         )
+        self._lease.renew()  # at the last moment: what a successor has put into the quarantine must not be delivered
         seconds = min(self._spilling.rules.patience, self._seconds_left() - RESERVE)
         return self._spilling.sink.deliver(documents, max(0.0, seconds)), len(documents)
 
