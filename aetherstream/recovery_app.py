@@ -32,11 +32,13 @@ from aetherstream.delivery.reader import ObjectReader
 from aetherstream.delivery.s3 import S3Reader, S3Store
 from aetherstream.pipeline import Pipeline, load
 from aetherstream.recovery.audit import Audit
+from aetherstream.recovery.letters import Reread
 from aetherstream.recovery.marks import Marks
 from aetherstream.recovery.redrive import Redriver
 from aetherstream.recovery.replay import Replayer
+from aetherstream.recovery.request import About
 from aetherstream.recovery.reread import reread
-from aetherstream.recovery.service import About, Reread, Service
+from aetherstream.recovery.service import Service
 from aetherstream.recovery.stream import StreamReader
 from aetherstream.settings import Settings, from_environment
 from aetherstream.sinks.base import RecordSink
@@ -127,6 +129,7 @@ def service_of(
             pipeline=pipeline.name,
             version=version(),
             stream=settings.stream,
+            function=settings.function,
             bucket=bucket,
             prefix=quarantine.target.prefix,
             dead_letters=settings.dead_letters,

@@ -28,6 +28,8 @@ class Settings:
     """ARN of the stream; only the recovery function has it."""
     dead_letters: str | None = None
     """Bucket of the dead letters; only the recovery function has it."""
+    function: str | None = None
+    """Name of the stream function, whose dead letters these are; only the recovery function has it."""
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -46,6 +48,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         variables=environ,
         stream=environ.get("AETHERSTREAM_STREAM") or None,
         dead_letters=environ.get("AETHERSTREAM_DEAD_LETTERS") or None,
+        function=environ.get("AETHERSTREAM_FUNCTION") or None,
     )
 
 

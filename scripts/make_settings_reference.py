@@ -29,6 +29,7 @@ MEANINGS = {
     "LAMBDA_TASK_ROOT": "Folder of the package, set by Lambda; the pipeline file is looked up in it.",
     "AETHERSTREAM_STREAM": "ARN of the stream; of the recovery function only.",
     "AETHERSTREAM_DEAD_LETTERS": "The bucket of the dead letters; of the recovery function only.",
+    "AETHERSTREAM_FUNCTION": "The stream function, whose dead letters these are; of the recovery function only.",
     "POWERTOOLS_SERVICE_NAME": "`service` in every log line and metric.",
     "POWERTOOLS_METRICS_NAMESPACE": "CloudWatch namespace of the metrics.",
     "POWERTOOLS_LOG_LEVEL": "Level of the function's own log.",

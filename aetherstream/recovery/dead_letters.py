@@ -78,10 +78,12 @@ class DeadLetter:
         return {**found, "payload": self.batch is not None}
 
 
-def parse(place: str, body: bytes, *, stream: str | None = None) -> DeadLetter:
+def parse(place: str, body: bytes, *, stream: str | None = None, function: str | None = None) -> DeadLetter:
     """Read a dead letter.
 
-    `stream`: ARN of the stream that it has to come from. Raises UnusableLetter that says what is wrong.
+    `stream`: ARN of the stream that it has to come from; `function`: name of the function that has to have given it
+    up, since another pipeline's letter says nothing of this one's records. Raises UnusableLetter that says what is
+    wrong.
     """
     try:
         found = orjson.loads(body)
@@ -96,12 +98,27 @@ def parse(place: str, body: bytes, *, stream: str | None = None) -> DeadLetter:
         raise UnusableLetter(
             "another stream", f"{place}: from the stream {letter.stream}, this pipeline reads {stream}"
         )
+    if function is not None and function_of(letter.function) != function:
+        raise UnusableLetter(
+            "another function",
+            f"{place}: given up by the function {function_of(letter.function)}, this pipeline's is {function}; if that "
+            f"was this pipeline's before, name it: --function {function_of(letter.function)}",
+        )
     if "payload" not in found:
         return letter
     payload = found["payload"]
     # AWS documents the event as an escaped string; emulators nest it.
     event = _nested(place, payload, "its payload is not JSON") if isinstance(payload, str) else payload
     return letter.with_records(_checked(letter, event))
+
+
+def function_of(arn: str) -> str:
+    """Name of a function, of its ARN with or without a version or an alias.
+
+    AWS: `arn:<partition>:lambda:<region>:<account>:function:<name>[:<qualifier>]`.
+    """
+    parts = arn.split(":")
+    return parts[6] if len(parts) > 6 else arn
 
 
 def _metadata(place: str, found: Mapping[str, Any]) -> DeadLetter:

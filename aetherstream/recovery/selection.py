@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from aetherstream.core import Decode
 from aetherstream.errors import Rejected, UsageError
 from aetherstream.records import KinesisRecords, Rejection
@@ -24,17 +26,34 @@ def holds(condition: Expression, value: dict[str, object]) -> bool:
         return False
 
 
-def matching(decoder: Decode, batch: KinesisRecords, where: str) -> tuple[set[str], int]:
-    """The positions `shard:sequence:sub` of the decoded records for which it holds, and how many records there are.
+class Matching:
+    """Tells of a user record of a batch (`shard:sequence:sub`) whether an expression holds for it, decoded.
 
-    What can't be decoded is counted and never chosen.
+    A Kinesis record is decoded when it is first asked for: a redrive asks of what it is at work on, so that a record
+    which kills the decoder is found like any other. What can't be decoded is not chosen.
     """
-    condition = expression(where)
-    refused: list[Rejection] = []
-    events = decoder.decode(batch, 0, len(batch), refused)
-    chosen = {
-        f"{batch.shard}:{batch.sequences[record]}:{sub}"
-        for value, record, sub in zip(events.values, events.records, events.subs, strict=True)
-        if holds(condition, value)
-    }
-    return chosen, len(events) + len(refused)
+
+    def __init__(self, decoder: Decode, batch: KinesisRecords, where: str) -> None:
+        """Raise UsageError where `where` is no expression."""
+        self._condition = expression(where)
+        self._decoder = decoder
+        self._batch = batch
+        self._index = {f"{batch.shard}:{sequence}": index for index, sequence in enumerate(batch.sequences)}
+        self._chosen: dict[str, set[int]] = {}
+
+    def __call__(self, name: str) -> bool:
+        """Whether a user record is chosen; one that could not be opened (`shard:sequence`) is not."""
+        shard, sequence, *sub = name.split(":")
+        whole = f"{shard}:{sequence}"
+        if not sub:
+            return False
+        if whole not in self._chosen:
+            self._chosen[whole] = set(self._decoded(self._index[whole]))
+        return int(sub[0]) in self._chosen[whole]
+
+    def _decoded(self, index: int) -> Iterator[int]:
+        refused: list[Rejection] = []
+        events = self._decoder.decode(self._batch, index, index + 1, refused)
+        for value, sub in zip(events.values, events.subs, strict=True):
+            if holds(self._condition, value):
+                yield sub

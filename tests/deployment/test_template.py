@@ -349,6 +349,7 @@ def test_the_recovery_function_is_built_and_set_up_as_the_stream_function_is(tem
     own = {
         "AETHERSTREAM_STREAM": {"Fn::GetAtt": ["Stream", "Arn"]},
         "AETHERSTREAM_DEAD_LETTERS": {"Ref": "DeadLetterBucket"},
+        "AETHERSTREAM_FUNCTION": {"Ref": "StreamFunction"},
     }
     assert variables == stream["Environment"]["Variables"] | own
 

@@ -435,6 +435,7 @@ def test_it_says_what_it_is(world: World) -> None:
     assert {name: about[name] for name in about if name not in {"version", "sinks"}} == {
         "pipeline": "p",
         "stream": STREAM,
+        "function": None,
         "bucket": "data",
         "prefix": "p/quarantine",
         "dead_letters": "dead",
