@@ -143,9 +143,11 @@ def test_of_a_domain_the_functions_reach_bulk_requests_and_what_setup_keeps(
     assert granted(template, **way) == [
         ("es:ESHttpPost", sub(f"{domain}/_bulk")),
         (
-            ["es:ESHttpGet", "es:ESHttpHead", "es:ESHttpPut"],
+            ["es:ESHttpGet", "es:ESHttpPut"],
             [sub(f"{domain}/_index_template/*"), sub(f"{domain}/_plugins/_ism/policies/*")],
         ),
+        ("es:ESHttpGet", sub(f"{domain}/_alias/*")),
+        ("es:ESHttpPut", sub(f"{domain}/*-000001")),
     ]
 
 
