@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aetherstream.delivery.progress import Attempt, Lease, Noted, Progress, Suspect
+from aetherstream.delivery.progress import Attempt, Death, Lease, Noted, Progress, Suspect
 from aetherstream.errors import ConfigurationError, Retryable
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def to_item(progress: Progress) -> dict[str, Any]:
                 "size": {"N": str(attempt.size)},
                 "process": {"S": attempt.process},
                 "ended": {"BOOL": attempt.ended},
+                "deaths": {"L": [{"L": [{"S": death.process}, {"N": str(death.size)}]} for death in attempt.deaths]},
+                # Follow from the deaths: for people, and for a version that is rolled back to.
                 "killed": {"N": str(attempt.killed)},
                 "alone": {"N": str(attempt.alone)},
             }
@@ -140,8 +142,7 @@ def from_item(item: dict[str, Any]) -> Progress:
             size=int(attempt["size"]["N"]),
             process=attempt["process"]["S"],
             ended=attempt["ended"]["BOOL"],
-            killed=int(attempt["killed"]["N"]),
-            alone=int(attempt["alone"]["N"]),
+            deaths=_deaths(attempt),
         ),
         counters={name: int(value["N"]) for name, value in item["counters"]["M"].items()},
         others={name: value for name, value in item.items() if name not in _KNOWN},
@@ -155,3 +156,12 @@ def from_item(item: dict[str, Any]) -> Progress:
 def _lease(found: dict[str, Any]) -> Lease:
     at = _as_suspect(found["at"]) if "at" in found else None
     return Lease(found["owner"]["S"], int(found["number"]["N"]), int(found["until"]["N"]), at)
+
+
+def _deaths(attempt: dict[str, Any]) -> tuple[Death, ...]:
+    if "deaths" in attempt:
+        pairs = (death["L"] for death in attempt["deaths"]["L"])
+        return tuple(Death(process["S"], int(size["N"])) for process, size in pairs)
+    # An earlier version counted them, and did not say whose they were.
+    killed, alone = int(attempt["killed"]["N"]), int(attempt["alone"]["N"])
+    return tuple(Death("", 1 if number >= killed - alone else 0) for number in range(killed))

@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from aetherstream.delivery.progress import Attempt, Noted, Progress, ProgressStore, ended, next_attempt
+from aetherstream.delivery.progress import Attempt, Noted, Progress, ProgressStore, ended, is_crasher, next_attempt
 from aetherstream.errors import ConfigurationError, Retryable, Superseded
 
 _MIXED = "*"
-"""Version of a key that attempts of several versions have noted: it differs from every version."""
+"""Version of a key that attempts of several versions have noted: it differs from every version.
+
+So does what an attempt writes that calls its record a crasher: the next one may know that it is none.
+"""
 _TRIES = 10
 
 
@@ -29,7 +32,7 @@ class Opening:
     attempt: Attempt
     """The attempt to be claimed; its size says how many records it may take. Size 0: everything is settled."""
     noted: bool = False
-    """Whether this attempt has just written its start: whoever writes after that came later."""
+    """Whether the item says that this attempt has begun: whoever begins after that came later."""
 
 
 class Ledger:
@@ -42,6 +45,9 @@ class Ledger:
         self._store = store
         self._process = process
         self._known: dict[str, Progress] = {}
+        self._begun: set[str] = set()
+        """Keys under which the attempt at work has noted its start."""
+        self._lives = 1
 
     def open(self, key: str, sequences: Sequence[str]) -> Opening:
         """Look at a batch (sortable sequence numbers, ascending); the first one of a shard in this process is noted.
@@ -59,6 +65,7 @@ class Ledger:
             noted = replace(item, revision=item.revision + 1, attempt=opening.attempt)
             stored = self._write(noted)
             if stored is None:
+                self._begun.add(key)
                 return replace(opening, item=noted, noted=True)
             item = stored
         raise Retryable(f"progress of {key}: {_TRIES} writes in a row met another writer")
@@ -68,7 +75,8 @@ class Ledger:
         left = len(sequences) - settled
         if not left:
             return Opening(item, settled, replace(item.attempt, size=0))
-        return Opening(item, settled, next_attempt(item, sequences[settled], left, self._process))
+        attempt = next_attempt(item, sequences[settled], left, self._process)
+        return Opening(item, settled, attempt, noted=item.key in self._begun)
 
     def claim(self, opening: Opening, keys: Mapping[str, str], version: str) -> Progress | None:
         """Raise the epoch and note the keys (`bucket/key` → sortable first position) that this attempt may write.
@@ -78,6 +86,8 @@ class Ledger:
         """
         before = opening.item
         noted = dict(before.open)
+        if is_crasher(opening.attempt):
+            version = _MIXED
         for key, first in keys.items():
             known = noted.get(key)
             same = known is None or known.version == version
@@ -129,23 +139,40 @@ class Ledger:
         raise Retryable(f"progress of {claimed.key}: {_TRIES} writes in a row met another writer")
 
     def give_up(self, key: str) -> None:
-        """Note that the attempt ended by itself, with an error; where that fails, this process's next claim tells."""
-        item = self._known.get(key)
-        if item is None or item.attempt.ended or item.attempt.process != self._process:
-            # It failed before it wrote anything: what is known may be what is at fault, as after a reset by hand.
-            self._known.pop(key, None)
-            return
-        try:
-            self._write(ended(item))
-        except (Retryable, ConfigurationError):
-            # Remember who we are: a claim by the same process proves that it was not killed.
-            self._known.pop(key, None)
+        """Note that the attempt ended by itself, with an error; where that fails, this process's next claim tells.
+
+        A successor that has counted this attempt among the killed is told too.
+        """
+        self._begun.discard(key)
+        # Forgotten at first: where nothing was written, what is known may be at fault, as after a reset by hand.
+        item = self._known.pop(key, None)
+        with suppress(Retryable, ConfigurationError):
+            for _ in range(_TRIES):
+                last = item and ended(item, self._process)
+                item = last and self._write(last)
+                if item is None:
+                    break
+        known = self._known.get(key)
+        if known is not None and known.attempt.process != self._process:
+            del self._known[key]  # a successor's: the next attempt notes its start before it goes on from there
+
+    def died(self, key: str) -> None:
+        """Leave the attempt as a killed one: this process goes on, but under another name, so the next claim counts it.
+
+        For an attempt that ran out of memory where Python could still say so: ended, it would be tried again for ever.
+        """
+        self._known.pop(key, None)
+        self._begun.discard(key)
+        self._lives += 1
+        name, _, _ = self._process.partition("/")
+        self._process = f"{name}/{self._lives}"
 
     def settle(self, item: Progress, counters: Mapping[str, int]) -> bool:
         """Count a batch that was settled as a whole; False where the mark was set back: open the batch again.
 
         The marks that attempts write only rise; but a process that was warm during a reset would settle by the old one.
         """
+        self._begun.discard(item.key)
         with suppress(Retryable):
             stored = self._write(replace(item, revision=item.revision + 1, counters=counters))
             return stored is None or stored.completed >= item.completed
@@ -157,8 +184,10 @@ class Ledger:
         An attempt that was given up must not take the shard from its successor, and count it among the killed.
         """
         stored = self._write(item)
-        if stored is not None and opening.noted and stored.revision:
+        if stored is not None and opening.noted and stored.revision and stored.attempt.process != self._process:
             raise Superseded(f"{item.key}: another attempt has begun after this one")
+        if stored is None:
+            self._begun.discard(item.key)
         return stored is None
 
     def _write(self, item: Progress) -> Progress | None:
@@ -194,6 +223,9 @@ class Unledgered:
         return claimed
 
     def give_up(self, key: str) -> None:
+        """Note nothing."""
+
+    def died(self, key: str) -> None:
         """Note nothing."""
 
     def settle(self, item: Progress, counters: Mapping[str, int]) -> bool:  # noqa: ARG002

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aetherstream.delivery.dynamodb import DynamoProgress, from_item, to_item
-from aetherstream.delivery.progress import Attempt, Lease, Noted, Progress, Suspect
+from aetherstream.delivery.progress import Attempt, Death, Lease, Noted, Progress, Suspect
 from aetherstream.errors import ConfigurationError, Retryable
 
 ITEM = Progress(
@@ -16,7 +17,7 @@ ITEM = Progress(
     completed="05649590338271490256608559692538361571095921575989136588898",
     completed_arrival=1763712000000,
     open={"data/archive/day=1/k.ndjson.gz": Noted("003100", "v1")},
-    attempt=Attempt("003100", 8, "p1", ended=False, killed=2, alone=1),
+    attempt=Attempt("003100", 8, "p1", ended=False, deaths=(Death("p8", 9), Death("p9", 8))),
     counters={"records": 2**60, "archive.events": 0},
     others={"commit": {"N": "3"}},
     lease=Lease("alice", 5, 1763712120000, Suspect("003100", "003190", "v1", killed=3)),
@@ -50,6 +51,7 @@ def store(client: Client) -> DynamoProgress:
 
 names = st.text(max_size=20)
 counts = st.integers(min_value=0, max_value=10**30)
+deaths = st.lists(st.builds(Death, names, counts), max_size=3).map(tuple)
 
 
 @given(
@@ -61,7 +63,7 @@ counts = st.integers(min_value=0, max_value=10**30)
         names,
         counts,
         st.dictionaries(names, st.builds(Noted, names, names), max_size=3),
-        st.builds(Attempt, names, counts, names, st.booleans(), counts, counts),
+        st.builds(Attempt, names, counts, names, st.booleans(), deaths),
         st.dictionaries(names, counts, max_size=3),
         st.dictionaries(st.sampled_from(["pending", "commit"]), st.just({"N": "1"}), max_size=2),
         st.none() | st.builds(Lease, names, counts, counts),
@@ -71,6 +73,20 @@ counts = st.integers(min_value=0, max_value=10**30)
 @settings(max_examples=100, deadline=None)
 def test_an_item_survives_its_attribute_values(item: Progress) -> None:
     assert from_item(to_item(item)) == item
+
+
+def test_an_item_of_a_version_that_only_counted_the_killed_is_read() -> None:
+    item = to_item(ITEM)
+    item["attempt"]["M"] |= {"killed": {"N": "5"}, "alone": {"N": "1"}}
+    del item["attempt"]["M"]["deaths"]
+    attempt = from_item(item).attempt
+    assert (attempt.killed, attempt.alone) == (5, 1)
+
+
+def test_an_item_says_what_a_version_reads_that_only_counted_the_killed() -> None:
+    four = tuple(Death(f"p{size}", size) for size in (4, 4, 2, 1))
+    written = to_item(replace(ITEM, attempt=replace(ITEM.attempt, deaths=four)))["attempt"]["M"]
+    assert (written["killed"], written["alone"]) == ({"N": "4"}, {"N": "1"})
 
 
 def test_a_first_write_asks_that_nothing_stands_there() -> None:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from aetherstream.delivery.ledger import Ledger, Opening
-from aetherstream.delivery.progress import Attempt, Noted, Progress
+from aetherstream.delivery.progress import Attempt, Death, Noted, Progress
 from aetherstream.errors import ConfigurationError, Retryable, Superseded
 from aetherstream.testing.stores import MemoryProgress
 
@@ -252,15 +252,84 @@ def test_giving_up_notes_that_the_attempt_ended_by_itself() -> None:
     assert store.items[KEY] == replace(claim, revision=3, attempt=replace(claim.attempt, ended=True))
 
 
-def test_giving_up_after_being_superseded_leaves_the_other_attempt_alone() -> None:
+def test_giving_up_after_being_superseded_tells_the_other_attempt_that_nobody_was_killed() -> None:
     store = MemoryProgress()
-    old = Ledger(store, "p1")
+    old, new = Ledger(store, "p1"), Ledger(store, "p2")
     _, claim = claimed(old)
-    _, newer = claimed(Ledger(store, "p2"))
+    _, newer = claimed(new)
+    assert newer.attempt == Attempt("003100", 3, "p2", ended=False, deaths=(Death("p1", 3),))
     with pytest.raises(Superseded):
         old.complete(claim, "003120", 1000, {})
     old.give_up(KEY)
-    assert store.items[KEY] == newer
+    told = replace(newer, revision=newer.revision + 1, attempt=Attempt("003100", 3, "p2", ended=False))
+    assert store.items[KEY] == told
+    assert new.complete(newer, "003120", 1000, {}).completed == "003120"
+
+
+def test_an_attempt_that_is_told_of_another_ones_end_before_its_claim_opens_the_batch_again() -> None:
+    store = MemoryProgress()
+    old, new = Ledger(store, "p1"), Ledger(store, "p2")
+    claimed(old)
+    opening = new.open(KEY, BATCH)
+    old.give_up(KEY)
+    assert new.claim(opening, {}, "v1") is None
+    _, claim = claimed(new)
+    assert claim.attempt == Attempt("003100", 3, "p2", ended=False)
+
+
+def test_an_attempt_that_opened_the_batch_again_is_superseded_all_the_same() -> None:
+    store = MemoryProgress()
+    old, new = Ledger(store, "p1"), Ledger(store, "p2")
+    claimed(old)
+    opening = new.open(KEY, BATCH)
+    old.give_up(KEY)
+    assert new.claim(opening, {}, "v1") is None
+    opening = new.open(KEY, BATCH)
+    claimed(Ledger(store, "p3"))
+    with pytest.raises(Superseded, match="another attempt has begun after this one"):
+        new.claim(opening, {}, "v1")
+
+
+def test_an_earlier_attempt_of_the_process_does_not_make_the_next_one_superseded() -> None:
+    store = MemoryProgress()
+    ledger = Ledger(store, "p1")
+    run(ledger, BATCH[:1])
+    store.items[KEY] = replace(store.items[KEY], attempt=Attempt(BATCH[1], 2, "p1", ended=False))
+    assert ledger.settle(store.items[KEY], {})
+    run(Ledger(store, "p2"), BATCH[1:2])
+    assert ledger.claim(ledger.open(KEY, BATCH[2:]), {}, "v1") is None
+    run(ledger, BATCH[2:])
+    assert store.items[KEY].completed == BATCH[2]
+
+
+def test_after_giving_up_to_a_successor_the_next_attempt_notes_its_start() -> None:
+    store = MemoryProgress()
+    old = Ledger(store, "p1")
+    claimed(old)
+    claimed(Ledger(store, "p2"))
+    old.give_up(KEY)
+    opening = old.open(KEY, BATCH)
+    assert (opening.noted, store.items[KEY].attempt.process) == (True, "p1")
+
+
+def test_keys_of_an_attempt_that_calls_its_record_a_crasher_belong_to_no_version() -> None:
+    store = MemoryProgress()
+    for number in range(4):
+        Ledger(store, f"p{number}").open(KEY, BATCH[:1])
+    ledger = Ledger(store, "p4")
+    claim = ledger.claim(ledger.open(KEY, BATCH[:1]), {"bucket/q": "003100"}, "v1")
+    assert claim is not None
+    assert claim.open["bucket/q"].version != "v1"
+
+
+def test_an_attempt_that_died_counts_as_killed_also_to_its_own_process() -> None:
+    store = MemoryProgress()
+    ledger = Ledger(store, "p1")
+    for _ in range(2):
+        claimed(ledger)
+        ledger.died(KEY)
+    _, claim = claimed(ledger)
+    assert claim.attempt == Attempt("003100", 1, "p1/3", ended=False, deaths=(Death("p1", 3), Death("p1/2", 3)))
 
 
 def test_giving_up_does_not_fail_when_the_table_is_gone() -> None:

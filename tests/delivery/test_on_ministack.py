@@ -13,7 +13,7 @@ import pytest
 
 from aetherstream.delivery.dynamodb import DynamoProgress
 from aetherstream.delivery.ledger import Ledger
-from aetherstream.delivery.progress import Attempt, Lease, Noted, Progress, peek
+from aetherstream.delivery.progress import Attempt, Death, Lease, Noted, Progress, peek
 from aetherstream.delivery.put import EPOCH, Missing, ObjectStore, PreconditionFailed, put
 from aetherstream.delivery.s3 import S3Reader, S3Store
 from aetherstream.errors import ConfigurationError, Superseded
@@ -154,7 +154,7 @@ ITEM = Progress(
     completed="05649590338271490256608559692538361571095921575989136588898",
     completed_arrival=1763712000000,
     open={"data/archive/day=1/k.ndjson.gz": Noted("003100", "v1")},
-    attempt=Attempt("", 8, "p1", ended=False, killed=2, alone=1),
+    attempt=Attempt("", 8, "p1", ended=False, deaths=(Death("p8", 8), Death("p9", 8))),
     counters={"records": 2**60},
 )
 

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from aetherstream.delivery.dynamodb import to_item
-from aetherstream.delivery.progress import Attempt, Lease, Noted, Progress, ProgressStore
+from aetherstream.delivery.progress import Attempt, Death, Lease, Noted, Progress, ProgressStore
 from aetherstream.delivery.put import put
 from aetherstream.errors import Retryable, Superseded, UsageError
 from aetherstream.objects import lines_of
@@ -94,7 +94,7 @@ def test_a_shard_without_a_mark_has_no_arrival() -> None:
         (Attempt("003200", 1), "ended with an error (1 record from 200)"),
         (Attempt("003200", 5, ended=False), "under way, or killed (5 records from 200)"),
         (
-            Attempt("003200", 2, ended=False, killed=2),
+            Attempt("003200", 2, ended=False, deaths=(Death("p8", 4), Death("p9", 4))),
             "under way, or killed (2 records from 200, 2 killed before at this start)",
         ),
     ],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from aetherstream.core import Prepared
 from aetherstream.delivery.ledger import Ledger, Opening
-from aetherstream.delivery.progress import Attempt, Progress
+from aetherstream.delivery.progress import Attempt, Progress, ended
 from aetherstream.engine import Engine, SecondsLeft
 from aetherstream.errors import Retryable, Superseded
 from aetherstream.objects import empty_object
@@ -175,6 +176,32 @@ class _NeverIsolates(Ledger):
         return replace(opening, item=item)
 
 
+class _NeverTakesBackAKill(Ledger):
+    """Counts whom it has once counted as killed, whatever they do later."""
+
+    def _opening(self, item: Progress, sequences: Sequence[str]) -> Opening:
+        opening = super()._opening(item, sequences)
+        before = item.attempt
+        if opening.attempt.start != before.start:
+            return opening
+        new = [death for death in opening.attempt.deaths if death not in before.deaths]
+        return replace(opening, attempt=replace(opening.attempt, deaths=(*before.deaths, *new)))
+
+    def give_up(self, key: str) -> None:
+        item = self._known.pop(key, None)
+        if item is not None and item.attempt.process == self._process and (last := ended(item, self._process)):
+            with suppress(Retryable):
+                self._write(last)
+
+
+class _NotesACrasherLikeAnyOther(Ledger):
+    """Does not say under which keys it has called a record a crasher."""
+
+    def claim(self, opening: Opening, keys: Mapping[str, str], version: str) -> Progress | None:
+        claim = super().claim(replace(opening, attempt=replace(opening.attempt, deaths=())), keys, version)
+        return claim and replace(claim, attempt=opening.attempt)
+
+
 def _engine(kind: type[Engine]) -> Variant:
     return lambda simulation, name, version: kind(**parts(simulation, name, version))
 
@@ -304,6 +331,16 @@ REDRIVES = Setting(
 )
 
 
+GIVEN_UP = Setting(
+    {Fault.ABANDONED: 0.7, Fault.COLD: 0.5, Fault.RESPONSE_LOST: 0.1},
+    {"batch_size": 1, "age": -1, "retries": -1, "eagerness": 0.2},
+)
+KILLS = Setting(
+    {Fault.ABANDONED: 0.8, Fault.KILLED_AFTER: 0.8, Fault.RESPONSE_LOST: 0.3},
+    {**_BATCHES, "batch_size": 1, "with_search": False, "eagerness": 0.1},
+)
+
+
 SETTINGS = {
     "any": ANY,
     "latecomers": LATECOMERS,
@@ -311,6 +348,8 @@ SETTINGS = {
     "parts": PARTS,
     "versions": VERSIONS,
     "redrives": REDRIVES,
+    "given up": GIVEN_UP,
+    "kills": KILLS,
 }
 
 
@@ -343,6 +382,8 @@ BROKEN = {
     "a claim forgets older keys": Broken(_ledger(_NotesOnlyWhatIsNew)),
     "completion under a newer epoch": Broken(_ledger(_NeverSuperseded), LATECOMERS),
     "settled records are delivered again": Broken(_ledger(_SettlesNothing)),
+    "a kill is never taken back": Broken(_ledger(_NeverTakesBackAKill), GIVEN_UP),
+    "a crasher's keys are noted like any other's": Broken(_ledger(_NotesACrasherLikeAnyOther), KILLS),
     "crashers are never isolated": Broken(_ledger(_NeverIsolates)),
     **{name: Broken(None, REDRIVES, redriver) for name, redriver in BROKEN_REDRIVES.items()},
 }

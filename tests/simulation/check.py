@@ -16,8 +16,6 @@ from tests.simulation.world import Killed
 
 _KILLS_OF_A_CRASHER = 4
 _KILLED_REDRIVES = 2
-_WITH_ABANDONED = 3
-"""An abandoned attempt of a warm process may take its successor, which still runs, for a killed one."""
 
 
 @dataclass
@@ -207,7 +205,7 @@ def _check_crash(simulation: Simulation, sent: Sent, tally: Counter[str]) -> lis
     """Only a record at which four attempts ended without a word may be called a crasher."""
     tally.update(records=1, quarantined=1)
     ends = sum(1 for attempt in simulation.attempts if attempt.unclean and sent.name in attempt.sequences)
-    if ends < (_WITH_ABANDONED if simulation.profile.has(Fault.ABANDONED) else _KILLS_OF_A_CRASHER):
+    if ends < _KILLS_OF_A_CRASHER:
         return [f"lost: {sent.name} is called a crasher, but only {ends} attempts were killed with it"]
     return []
 
