@@ -76,11 +76,7 @@ class HeldLease:
         """Hold the lease for its full time again, if half of it has passed."""
         lease = self.item.lease
         if lease is None or (lease.until / 1000 - self._clock()) * 2 <= self._seconds:
-            self.require()
-
-    def require(self) -> None:
-        """Hold the lease for its full time again: before what no other drain may do at the same time."""
-        self.change(lambda item: replace(item, revision=item.revision + 1))
+            self.change(lambda item: replace(item, revision=item.revision + 1))
 
     def change(self, step: Step) -> bool:
         """Write a step of the breaker; tell whether there was one to be written."""

@@ -204,8 +204,6 @@ class Run:
 
         brought = self._bring(spilled, refusals)
         if brought.refused:
-            # Only while no other drain is at work: a document that it gets in must not stand in the quarantine too.
-            lease.require()
             refusals.write(
                 parts.store, brought.refused, drain=lease.number, epoch=spilled.epoch, version=spilled.version
             )

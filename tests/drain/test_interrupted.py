@@ -173,3 +173,19 @@ def test_an_object_that_an_attempt_writes_again_meanwhile_is_not_emptied_unseen(
     for world, _ in every_effect(interrupt):
         finish(world)
         assert "late" in world.stored()
+
+
+def test_a_put_that_lands_late_undoes_nothing() -> None:
+    """The run that sent it had given it up, and had given its lease back."""
+
+    def interrupt(_: World, hands: Hands) -> None:
+        hands.at = None
+        raise Retryable("no answer in time")
+
+    for world, hands in every_effect(interrupt):
+        mend(world)
+        world.drain(probe_now=True)
+        with suppress(PreconditionFailed, Missing):
+            hands.last_put()
+        finish(world)
+        assert once(world)

@@ -44,6 +44,8 @@ class Hands:
     do: Callable[[], None] = lambda: None
     count: int = 0
     dead: bool = False
+    last_put: Callable[[], None] = lambda: None
+    """Does the last put again."""
     prompt: bool = False
     """Whether a delivery follows at once on the look at the lease: what would come before it comes after it."""
 
@@ -72,6 +74,7 @@ class Objects:
         self._inner, self._hands = inner, hands
 
     def put(self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], /, *, if_match: str | None) -> None:
+        self._hands.last_put = lambda: self._inner.put(bucket, key, body, metadata, if_match=if_match)
         self._hands.wrap(lambda: self._inner.put(bucket, key, body, metadata, if_match=if_match))
 
     def overwrite(self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], /) -> None:
