@@ -145,14 +145,34 @@ def _data_stream(sink: OpenSearchSink, path: Path, file: PipelineFile, document:
             document.add(
                 at, "the documents of a data stream have their time in one field: give the pipeline `event_time`"
             )
-    elif "." in times.field:
-        document.add(at, f"its time has to stand in a field of its own, not inside an object as {times.field!r} does")
-    elif times.format not in ("iso8601", "epoch_s", "epoch_ms") and times.field not in sink.mappings:
+        return
+    if _maps(sink.mappings, times.field):
+        return
+    if times.format not in ("iso8601", "epoch_s", "epoch_ms"):
         document.add(
             at,
             f"OpenSearch doesn't know the format {times.format!r} of {times.field!r}: map the field, as"
             " {type: date, format: ...}, or turn it into ISO 8601 with `parse_time`",
         )
+    elif around := next((name for name in sink.mappings if times.field.startswith(f"{name}.")), None):
+        document.add(
+            (*path, "mappings", around),
+            f"has to map {times.field!r}, the time of the data stream, as a date",
+            on_key=True,
+        )
+
+
+def _maps(mappings: Mapping[str, Any], field: str) -> bool:
+    """Whether a field is mapped, by its whole path or inside an object."""
+    if field in mappings:
+        return True
+    return any(
+        isinstance(written, dict)
+        and isinstance(written.get("properties"), dict)
+        and field.startswith(f"{name}.")
+        and _maps(written["properties"], field.removeprefix(f"{name}."))
+        for name, written in mappings.items()
+    )
 
 
 def _mappings(sink: OpenSearchSink, path: Path, document: Document) -> None:

@@ -293,10 +293,6 @@ def test_a_name_leaves_room_for_what_is_put_to_it(tmp_path: Path, lines: tuple[s
     [
         ("", "the documents of a data stream have their time in one field: give the pipeline `event_time`"),
         (
-            "event_time: {field: meta.at}\n",
-            "its time has to stand in a field of its own, not inside an object as 'meta.at' does",
-        ),
-        (
             "event_time: {field: at, format: '%d/%m/%Y'}\n",
             (
                 "OpenSearch doesn't know the format '%d/%m/%Y' of 'at': map the field, as {type: date, format: ...}, or"
@@ -309,10 +305,20 @@ def test_a_data_stream_has_its_time_in_a_field_that_opensearch_reads(tmp_path: P
     assert one(tmp_path, "data_stream: a", head=head).partition(": ")[2] == message
 
 
-def test_a_mapping_may_name_the_format_of_the_time(tmp_path: Path) -> None:
-    mapped = "mappings: {at: {type: date, format: dd/MM/yyyy}}"
-    head = "event_time: {field: at, format: '%d/%m/%Y'}\n"
-    assert sink_of(tmp_path, search("data_stream: a", mapped, head=head)).data_stream == "a"
+@pytest.mark.parametrize(
+    "mapped",
+    ["meta.at: {type: date, format: dd/MM/yyyy}", "meta: {properties: {at: {type: date, format: dd/MM/yyyy}}}"],
+)
+def test_a_mapping_may_name_the_format_of_the_time(tmp_path: Path, mapped: str) -> None:
+    head = "event_time: {field: meta.at, format: '%d/%m/%Y'}\n"
+    assert sink_of(tmp_path, search("data_stream: a", f"mappings: {{{mapped}}}", head=head)).data_stream == "a"
+
+
+def test_an_object_around_the_time_of_a_data_stream_maps_it_too(tmp_path: Path) -> None:
+    head = "event_time: {field: meta.at}\n"
+    assert one(tmp_path, "data_stream: a", "mappings: {meta: {properties: {from: keyword}}}", head=head) == (
+        "8:18 ~.mappings.meta: has to map 'meta.at', the time of the data stream, as a date"
+    )
 
 
 @pytest.mark.parametrize(
