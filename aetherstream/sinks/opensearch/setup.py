@@ -186,8 +186,8 @@ def _remark(difference: Difference) -> str:
     if difference.state != "differs":
         return str(difference)
     return (
-        f"{difference.what} is not what the pipeline wants, in {len(difference.lines)} places, and is left as it is:"
-        " `aetherstream opensearch setup` shows them and can apply them"
+        f"{difference.what} is not what the pipeline wants and is left as it is:"
+        " `aetherstream opensearch setup` shows the differences and can apply them"
     )
 
 
