@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from aetherstream.commands.answers import Teller
 from aetherstream.commands.deployed import Deployed, on_a_stack
 from aetherstream.commands.recovery import (
-    Answer,
     Recovery,
-    accounting,
     json_option,
     objects,
-    plural,
     reader,
     wait_option,
     where_option,
     why_option,
     yes_option,
 )
+from aetherstream.commands.words import count
 from aetherstream.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,10 +29,12 @@ if TYPE_CHECKING:
 
 HIDDEN_SECONDS = 1000
 """How long others do not see a message: longer than the recovery function may run."""
-_BAD = {"held", "failed", "refused", "unusable"}
 
 _queue_option = click.option(
     "--queue", metavar="URL", help="Messages of an SQS queue (of a mapping's destination, or an SNS topic's) instead."
+)
+_function_option = click.option(
+    "--function", metavar="NAME", help="Dead letters of this function, which was the pipeline's before."
 )
 
 
@@ -49,15 +49,18 @@ def dlq() -> None:
 @dlq.command("list")
 @click.option("--all", "everything", is_flag=True, help="Also those that were redriven or discarded.")
 @_queue_option
+@_function_option
 @json_option
 @on_a_stack
-def list_(*, everything: bool, queue: str | None, as_json: bool, deployed: Callable[[], Deployed]) -> None:
+def list_(
+    *, everything: bool, queue: str | None, function: str | None, as_json: bool, deployed: Callable[[], Deployed]
+) -> None:
     """Show what is there, since when, and why."""
     stack = deployed()
     recovery = Recovery(stack)
     shown = unusable = records = 0
     marks = {} if queue else _marks(stack, recovery).letters()
-    for place, key, letter in _letters(stack, recovery, queue):
+    for place, key, letter in _letters(stack, recovery, queue, function):
         mark = marks.get(key)
         if mark is not None and mark.state != "partial" and not everything:
             continue
@@ -72,7 +75,7 @@ def list_(*, everything: bool, queue: str | None, as_json: bool, deployed: Calla
         records += 0 if isinstance(letter, str) else letter.size
     if not as_json:
         bad = f"; {unusable} unusable" if unusable else ""
-        click.echo(f"{plural(shown, 'dead letter')}, {plural(records, 'Kinesis record')}{bad}")
+        click.echo(f"{count(shown, 'dead letter')}, {count(records, 'Kinesis record')}{bad}")
 
 
 @dlq.command()
@@ -110,6 +113,7 @@ def show(*, key: str, limit: int, as_json: bool, deployed: Callable[[], Deployed
 @yes_option
 @wait_option
 @why_option
+@_function_option
 @json_option
 @on_a_stack
 def redrive(**options: Any) -> None:
@@ -128,6 +132,7 @@ def redrive(**options: Any) -> None:
 @yes_option
 @wait_option
 @why_option
+@_function_option
 @json_option
 @on_a_stack
 def discard(**options: Any) -> None:
@@ -148,6 +153,7 @@ def _act(
     yes: bool,
     wait: int,
     why: str | None,
+    function: str | None,
     as_json: bool,
     deployed: Callable[[], Deployed],
 ) -> None:
@@ -159,34 +165,14 @@ def _act(
         raise UsageError("say which dead letters: their KEYS (an end of one is enough), --all, or --queue URL")
     stack = deployed()
     recovery = Recovery(stack, wait=wait)
-    request = {"do": do, "where": where, "dry_run": not yes, "why": why}
-    bad = 0
+    request = {"do": do, "where": where, "dry_run": not yes, "why": why, "function": function}
+    teller = Teller(dry_run=not yes, as_json=as_json)
     messages = _Queue(stack, queue) if queue else None
-    for number, (name, more) in enumerate(_chosen(stack, recovery, keys, messages), 1):
+    for name, more in _chosen(stack, recovery, keys, messages):
         answer = recovery.ask({**request, **more})
-        bad += answer["state"] in _BAD
-        if as_json:
-            click.echo(json.dumps({"letter": name, **answer}))
-        else:
-            _tell(number, name, answer, dry=not yes)
-        if messages is not None and yes and answer["state"] not in {*_BAD, "partial"}:
+        if teller.tell(answer, letter=name) and messages is not None and yes and answer["state"] != "partial":
             messages.delete(name)
-    if not as_json and not yes:
-        click.echo("nothing has been changed: --yes does it")
-    if bad:
-        sys.exit(1)
-
-
-def _tell(number: int, name: str, answer: Answer, *, dry: bool) -> None:
-    state = answer["state"]
-    click.echo(f"[{number}] {name}: {'would be ' if dry and state not in _BAD else ''}{state}")
-    if "message" in answer:
-        click.echo(f"  {answer['message']}")
-    if "report" in answer:
-        for line in accounting(answer["report"]):
-            click.echo(f"  {line}")
-    if "audit" in answer:
-        click.echo(f"  audit: {answer['audit']}")
+    teller.end()
 
 
 def _chosen(
@@ -230,11 +216,14 @@ def _marks(stack: Deployed, recovery: Recovery) -> Any:
     return Marks(RecordedObjects(), reader(stack), bucket=about["bucket"], pipeline=about["pipeline"])
 
 
-def _letters(stack: Deployed, recovery: Recovery, queue: str | None) -> Iterator[tuple[str, str, DeadLetter | str]]:
+def _letters(
+    stack: Deployed, recovery: Recovery, queue: str | None, function: str | None
+) -> Iterator[tuple[str, str, DeadLetter | str]]:
     """Place, key and content of each; instead of the content of a bad one, what is wrong with it."""
     from aetherstream.recovery.dead_letters import PREFIX, UnusableLetter, parse
 
-    stream = recovery.about["stream"]
+    about = recovery.about
+    stream, function = about["stream"], function or about.get("function")
     found: Iterator[tuple[str, str, bytes]]
     if queue:
         found = ((message, message, body.encode()) for message, body in _Queue(stack, queue).messages())
@@ -244,7 +233,7 @@ def _letters(stack: Deployed, recovery: Recovery, queue: str | None) -> Iterator
         found = ((f"s3://{bucket}/{key}", key, store.get(bucket, key) or b"") for key in keys)
     for place, key, body in found:
         try:
-            yield place, key, parse(place, body, stream=stream)
+            yield place, key, parse(place, body, stream=stream, function=function)
         except UnusableLetter as error:
             yield place, key, error.message
 
@@ -289,8 +278,8 @@ def _row(key: str, letter: DeadLetter, mark: LetterMark | None) -> None:
     why = letter.condition + (f" ({letter.function_error})" if letter.function_error else "")
     state = mark.state if mark else "waiting"
     click.echo(
-        f"{letter.at}  {state}  {plural(letter.size, 'record')}  {letter.shard}  {why}, "
-        f"{plural(letter.attempts, 'attempt')}"
+        f"{letter.at}  {state}  {count(letter.size, 'record')}  {letter.shard}  {why}, "
+        f"{count(letter.attempts, 'attempt')}"
     )
     click.echo(f"  {letter.first} to {letter.last}, arrived {letter.first_arrival} to {letter.last_arrival}")
     click.echo(f"  {key}")

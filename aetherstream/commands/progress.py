@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +93,7 @@ def reset(
         return
     store = S3Store(stack.client("s3"))
     writer = DynamoProgress(stack.client("dynamodb"), stack.output("ProgressTableName"))
-    leases = Leases(writer, owner=f"progress reset by {who()}", clock=time.time)
+    leases = Leases(writer, owner=f"progress reset by {who()} ({uuid.uuid4().hex[:8]})", clock=time.time)
     for view in views:
         done = progress_view.reset(view.item, leases, store=store)
         audit = Audit(store, bucket=stack.output("BucketName"), pipeline=view.pipeline)
@@ -145,6 +145,11 @@ def _lines(view: ShardView, reader: Any, now: datetime) -> Iterator[str]:
         yield f"  {item.lease.owner} {held} {_time(until)}"
     if item.redrive_keys:
         yield f"  {count(len(item.redrive_keys), 'object')} of an unfinished redrive; the next one empties them"
+    for place in item.suspects:
+        yield (
+            f"  {count(place.killed, 'redrive')} killed from {_position(place.first)} to {_position(place.last)}; the "
+            "next one takes these records apart"
+        )
     totals = item.counters
     if totals:
         yield (
@@ -156,6 +161,23 @@ def _lines(view: ShardView, reader: Any, now: datetime) -> Iterator[str]:
             made, delivered = totals[f"{name}.events"], totals.get(f"{name}.delivered", 0)
             refused = totals.get(f"{name}.quarantined", 0)
             yield f"  sink {name}: {count(made, 'event')} = {delivered:,} delivered + {refused:,} quarantined"
+    yield from _redriven(item.redriven)
+
+
+def _redriven(totals: Mapping[str, int]) -> Iterator[str]:
+    """What redrives did beside that."""
+    if not totals:
+        return
+    words = {
+        "delivered": "delivered from dead letters",
+        "replayed": "from the quarantine",
+        "quarantined": "quarantined",
+    }
+    told = ", ".join(f"{totals[name]:,} {what}" for name, what in words.items() if totals.get(name))
+    if told:
+        yield f"  records by redrives: {told}"
+    for name in sorted(key for key in totals if "." in key):
+        yield f"  sink {name.partition('.')[0]}: {count(totals[name], 'event')} delivered by redrives"
 
 
 def _behind(view: ShardView, reader: Any) -> str:
@@ -183,6 +205,10 @@ def _facts(view: ShardView, reader: Any) -> dict[str, Any]:
         "open": sorted(item.open),
         "lease": None if item.lease is None else {"owner": item.lease.owner, "until": item.lease.until / 1000},
         "redrive_keys": list(item.redrive_keys),
+        "suspects": [
+            {"first": _position(place.first), "last": _position(place.last), "killed": place.killed}
+            for place in item.suspects
+        ],
         "attempt": {
             "start": attempt.start[3:] or None,
             "size": attempt.size,
@@ -191,6 +217,7 @@ def _facts(view: ShardView, reader: Any) -> dict[str, Any]:
             "says": view.last_attempt,
         },
         "totals": dict(item.counters),
+        "redriven": dict(item.redriven),
         "behind": None if view.mark is None else _behind(view, reader),
     }
 
@@ -231,6 +258,12 @@ def _warn_of_the_mapping(stack: Deployed) -> None:
         click.echo(
             "The event source mapping is enabled: it goes on from its own place, not from the stream's beginning."
         )
+
+
+def _position(sortable: str) -> str:
+    """`sequence`, or `sequence:sub` of a user record that came alone."""
+    sequence, _, sub = sortable[3:].partition("-")
+    return f"{sequence}:{int(sub)}" if sub else sequence
 
 
 def _time(moment: datetime) -> str:

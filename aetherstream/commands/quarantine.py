@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import click
 
+from aetherstream.commands.answers import Answer, Teller
 from aetherstream.commands.deployed import Deployed, on_a_stack
 from aetherstream.commands.quarantined import Selection, Totals, units
-from aetherstream.commands.recovery import (
-    Answer,
-    Recovery,
-    accounting,
-    json_option,
-    plural,
-    wait_option,
-    who,
-    why_option,
-    yes_option,
-)
+from aetherstream.commands.recovery import Recovery, json_option, patiently, wait_option, who, why_option, yes_option
+from aetherstream.commands.words import count
 from aetherstream.errors import UsageError
 
 if TYPE_CHECKING:
     from aetherstream.recovery.patch import Patch
-
-_BAD = {"held", "failed", "refused", "unusable"}
 
 _fingerprints = click.option("--fingerprint", "fingerprints", multiple=True, metavar="F", help="Only this cause.")
 _where = click.option(
@@ -78,7 +67,7 @@ def list_(
         click.echo(f"  for example {facts['example']['id']}: {facts['example']['message'][:300]}")
     if not as_json:
         waiting = sum(group.waiting for group in groups.values())
-        click.echo(f"{plural(waiting, 'envelope')} waiting, of {plural(len(shown), 'cause')}")
+        click.echo(f"{count(waiting, 'envelope')} waiting, of {count(len(shown), 'cause')}")
 
 
 @quarantine.command()
@@ -136,7 +125,7 @@ def export(
             out.write(line.rstrip(b"\n") + b"\n")
             written += 1
     selection.complain()
-    click.echo(f"{plural(written, 'envelope')} written", err=True)
+    click.echo(f"{count(written, 'envelope')} written", err=True)
 
 
 class _Asks(Protocol):
@@ -187,7 +176,7 @@ def replay(
 
         importable()
         patch = patch_of(named_patch)
-    asked: _Asks = recovery if candidate is None else _local(stack, recovery, candidate, env)
+    asked: _Asks = recovery if candidate is None else _local(stack, recovery, candidate, env, wait)
     selection = Selection(stack, recovery.about, fingerprints, where)
     _run("quarantine replay", selection, asked, patch, yes=yes, why=why, as_json=as_json)
 
@@ -228,50 +217,21 @@ def _run(
     as_json: bool,
 ) -> None:
     totals = Totals()
-    for number, (objects_, patched, fingerprints) in enumerate(units(selection, patch, totals), 1):
+    teller = Teller(dry_run=not yes, as_json=as_json)
+    for objects_, patched, fingerprints in units(selection, patch, totals):
         request = {"do": do, "objects": objects_, "fingerprints": fingerprints, "dry_run": not yes, "why": why}
         if patch is not None:
             request["patched"] = patched
         answer = asked.ask(request)
-        totals.bad += answer["state"] in _BAD
-        totals.envelopes += answer.get("envelopes", 0)
         totals.finished += answer.get("finished", answer.get("records", 0))
-        if as_json:
-            click.echo(json.dumps(answer))
-        else:
-            _tell(number, answer, dry=not yes)
+        teller.tell(answer)
     selection.complain()
-    if not as_json:
-        word = "discarded" if do.endswith("discard") else "delivered, or found delivered"
-        mended = f"; {totals.unmended} not mended by the patch" if totals.unmended else ""
-        click.echo(f"{plural(totals.finished, 'record')} {'' if yes else 'would be '}{word}{mended}")
-        if not yes:
-            click.echo("nothing has been changed: --yes does it")
-    if totals.bad:
-        sys.exit(1)
+    word = "discarded" if do.endswith("discard") else "delivered, or found delivered"
+    mended = f"; {totals.unmended:,} not mended by the patch" if totals.unmended else ""
+    teller.end(f"{count(totals.finished, 'record')} {'' if yes else 'would be '}{word}{mended}")
 
 
-def _tell(number: int, answer: Answer, *, dry: bool) -> None:
-    state = answer["state"]
-    if "finished" in answer:
-        state = f"{answer['finished']} of {plural(answer['records'], 'record')} {'would be ' if dry else ''}replayed"
-    elif dry and state not in _BAD:
-        state = f"would be {state}"
-    click.echo(f"[{number}] {state}")
-    if "message" in answer:
-        click.echo(f"  {answer['message']}")
-    for report in answer.get("reports", ()):
-        for line in accounting(report):
-            click.echo(f"  {report['shard']}: {line}" if not line.startswith(" ") else f"  {line}")
-    if answer.get("not_final"):
-        click.echo(f"  {answer['not_final']} left: the batch that refused them is not completed yet")
-    for message in answer.get("unusable", ()):
-        click.echo(f"  UNUSABLE  {message}")
-    if "audit" in answer:
-        click.echo(f"  audit: {answer['audit']}")
-
-
-def _local(stack: Deployed, recovery: Recovery, candidate: Path, env: tuple[str, ...]) -> _Asks:
+def _local(stack: Deployed, recovery: Recovery, candidate: Path, env: tuple[str, ...], wait: int) -> _Asks:
     """The candidate's recovery on this machine, with the deployed stack's stores."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -307,7 +267,8 @@ def _local(stack: Deployed, recovery: Recovery, candidate: Path, env: tuple[str,
 
     class Local:
         def ask(self, request: dict[str, Any], /) -> Answer:
-            return service.handle({**request, "by": f"{who()} with {candidate}"})
+            asked = {**request, "by": f"{who()} with {candidate}"}
+            return patiently(lambda: service.handle(asked), wait)
 
     return Local()
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aetherstream.commands.answers import Answer
 from aetherstream.commands.deployed import Deployed
-from aetherstream.commands.recovery import Answer, objects, reader
+from aetherstream.commands.recovery import objects, reader
 from aetherstream.errors import Rejected
 
 if TYPE_CHECKING:
@@ -93,10 +94,8 @@ def _record(envelope: Envelope) -> Any:
 class Totals:
     """What a command came to, over all requests."""
 
-    envelopes: int = 0
     finished: int = 0
     unmended: int = 0
-    bad: int = 0
 
 
 Unit = tuple[list[dict[str, Any]], dict[str, str], list[str]]

@@ -1,4 +1,4 @@
-"""What `aetherstream dlq` and `aetherstream quarantine` share: the recovery function, and how its answers read."""
+"""What the commands of recovery share: the recovery function, their options, and reading the stack's buckets."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import getpass
 import json
 import socket
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 import click
 
+from aetherstream.commands.answers import Answer
 from aetherstream.commands.deployed import Deployed
 from aetherstream.errors import AetherStreamError, Retryable, UsageError
 
 SECONDS = 900
 """AWS: the longest that a function runs."""
 
-LISTED = 4
-"""Most objects that a report names one by one."""
-
-Answer = Mapping[str, Any]
+KILLS = 50
+"""How often a request is asked again whose function was killed; a record that kills it takes five or so to be alone."""
+_KILLED = ("Runtime exited", "Worker process died")
+"""AWS's words for a function whose process ended by memory, a crash or a signal; those of the one-machine stack."""
 
 yes_option = click.option("--yes", is_flag=True, help="Do it. Without this, only say what would be done.")
 wait_option = click.option(
@@ -48,15 +50,21 @@ class Recovery:
         self._lambda = deployed.client("lambda", config=config)
 
     def ask(self, request: Mapping[str, Any]) -> Answer:
-        """Ask once, or for as long as somebody else holds the lease and there is time to wait."""
-        until = time.monotonic() + self._wait
-        while True:
-            answer = self._invoke({**request, "by": who()})
-            left = until - time.monotonic()
-            if answer["state"] != "held" or left <= 0:
-                return answer
-            click.echo(f"waiting: {answer['message']}", err=True)
-            time.sleep(min(5.0, left))
+        """Ask once, or for as long as somebody else holds the lease and there is time to wait.
+
+        Where the function is killed by what it works on, it is asked again: it takes the records apart then.
+        """
+        asked = {**request, "by": who(), "id": uuid.uuid4().hex}
+        return patiently(lambda: self._through_kills(asked), self._wait)
+
+    def _through_kills(self, asked: Mapping[str, Any]) -> Answer:
+        answer = self._invoke(asked)
+        for _ in range(0 if asked.get("dry_run", True) else KILLS):
+            if not answer.get("killed"):
+                break
+            click.echo(f"{answer['message']}; asked again, it takes the records apart", err=True)
+            answer = self._invoke(asked)
+        return answer
 
     def _invoke(self, request: Mapping[str, Any]) -> Answer:
         from botocore.exceptions import BotoCoreError, ClientError
@@ -68,8 +76,10 @@ class Recovery:
             raise Retryable(f"the recovery function {self._function} can't be called: {error}") from error
         found: Any = json.loads(body)
         if "FunctionError" in answer:
-            why = f"{found.get('errorType', 'error')}: {found.get('errorMessage', '')}"
-            return {"state": "failed", "message": f"the recovery function {self._function} ended: {why}"}
+            kind, text = found.get("errorType", "error"), str(found.get("errorMessage", ""))
+            killed = kind == "MemoryError" or any(words in text for words in _KILLED)
+            message = f"the recovery function {self._function} {'was killed' if killed else 'ended'}: {kind}: {text}"
+            return {"state": "failed", "message": message, "killed": killed}
         return dict(found)
 
     @cached_property
@@ -79,6 +89,18 @@ class Recovery:
         if answer["state"] != "done":
             raise Retryable(answer["message"])
         return dict(answer["about"])
+
+
+def patiently(ask: Callable[[], Answer], seconds: float) -> Answer:
+    """Ask, and again for so many seconds while somebody else holds the lease."""
+    until = time.monotonic() + seconds
+    while True:
+        answer = ask()
+        left = until - time.monotonic()
+        if answer["state"] != "held" or left <= 0:
+            return answer
+        click.echo(f"waiting: {answer['message']}", err=True)
+        time.sleep(min(5.0, left))
 
 
 def objects(deployed: Deployed, bucket: str, prefix: str) -> Iterator[str]:
@@ -107,33 +129,3 @@ def who() -> str:
         return f"{getpass.getuser()}@{socket.gethostname()}"
     except (KeyError, OSError):
         return socket.gethostname()
-
-
-def accounting(report: Mapping[str, Any]) -> Iterator[str]:
-    """A redrive's report in words: the equation, then where things went."""
-    would = "would be " if report["dry_run"] else ""
-    parts = [
-        (report["passed"], f"{would}delivered"),
-        (report["held"], "delivered before"),
-        (report["quarantined"], f"{would}quarantined"),
-        (report["still_quarantined"], "in the quarantine already"),
-        (report["dropped"], "dropped by a filter"),
-        (report["not_chosen"], "not chosen"),
-        (report["left"], "left: a sink can't take them now"),
-    ]
-    told = " + ".join(f"{number} {words}" for number, words in parts if number) or "nothing"
-    yield f"{report['records']} records = {told}"
-    for name, count in report["sinks"].items():
-        yield f"  {name}: {count['events']} events, {count['delivered']} {would}delivered, {count['held']} held before"
-    for reason, number in sorted(report["reasons"].items()):
-        yield f"  refused {number}: {reason}"
-    wrote = "would write" if report["dry_run"] else "wrote"
-    if len(report["objects"]) > LISTED:
-        yield f"  {wrote} {len(report['objects'])} objects (--json names them)"
-    else:
-        yield from (f"  {wrote} s3://{location}" for location in report["objects"])
-
-
-def plural(number: int, what: str) -> str:
-    """`1 record`, `2 records`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from aetherstream.commands.progress import progress
-from aetherstream.delivery.progress import Noted, progress_key
+from aetherstream.delivery.progress import Noted, Suspect, progress_key
 from aetherstream.errors import UsageError
 from aetherstream.testing.builders import SHARD
 from tests.commands.stack import ARN, ARRIVED, MemoryStack
@@ -66,6 +66,22 @@ def test_show_tells_that_records_wait_and_what_unfinished_attempts_noted(stack: 
     shown = lines(stack, "show", "--shard", SHARD)
     assert shown[2] == "    records wait behind it; the stream's end is 0 s ahead"
     assert shown[4:6] == ["    1 object of unfinished attempts:", "      s3://data/p/archive/x.ndjson.gz"]
+
+
+def test_show_tells_what_redrives_did_and_where_they_were_killed(stack: MemoryStack) -> None:
+    item = stack.progress.items[KEY]
+    killed = (Suspect("003100", "003120", "v1", killed=1), Suspect("003100-000002", "003100-000002", "v1", 3, 2))
+    totals = {"delivered": 4373, "quarantined": 1, "replayed": 2, "archive.delivered": 4375}
+    stack.progress.items[KEY] = replace(item, suspects=killed, redriven=totals)
+    shown = lines(stack, "show", "--shard", SHARD)
+    assert shown[4:6] == [
+        "    1 redrive killed from 100 to 120; the next one takes these records apart",
+        "    3 redrives killed from 100:2 to 100:2; the next one takes these records apart",
+    ]
+    assert shown[-2:] == [
+        "    records by redrives: 4,373 delivered from dead letters, 2 from the quarantine, 1 quarantined",
+        "    sink archive: 4,375 events delivered by redrives",
+    ]
 
 
 def test_show_as_json_has_an_object_a_shard(stack: MemoryStack) -> None:

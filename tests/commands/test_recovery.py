@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from aetherstream.cli import main
+from aetherstream.commands.answers import accounting
 from aetherstream.commands.quarantined import UNIT_BYTES, UNIT_RECORDS, Totals, units
-from aetherstream.commands.recovery import accounting
 from aetherstream.errors import Rejected
 from aetherstream.recovery.envelopes import Envelope
 from aetherstream.recovery.redrive_report import RedriveCount, RedriveReport
@@ -103,7 +103,7 @@ def test_a_report_reads_as_its_equation() -> None:
 def test_a_dry_run_reads_as_what_would_be() -> None:
     planned = report(records=1, passed=1, dry_run=True, objects=[f"data/{n}" for n in range(5)])
     assert list(accounting(planned)) == [
-        "1 records = 1 would be delivered",
+        "1 record = 1 would be delivered",
         "  would write 5 objects (--json names them)",
     ]
 
