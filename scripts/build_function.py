@@ -1,4 +1,4 @@
-"""Build the stream function's package: wheels for Lambda's platform, and the parts of this project that it runs.
+"""Build the functions' package: wheels for Lambda's platform, and the parts of this project that they run.
 
 Called by the makefiles below `handlers/targets/`, which `sam build` picks by the template's parameters, so the name of
 the makefile's directory is what the template wants. `AETHERSTREAM_PYTHON` and `AETHERSTREAM_ARCH` may say it as well;
@@ -6,6 +6,7 @@ where they disagree with the template, the build stops and names the command tha
 
 Equal inputs give equal bytes: locked wheels checked by hash, fixed modification times. Byte code comes along where a
 Python of the target's version is at hand, because Lambda cannot keep what it compiles: a fifth of the cold start.
+`sam` asks for the package once for each function; from the second on it is copied from the first.
 """
 
 from __future__ import annotations
@@ -235,26 +236,43 @@ def build(target: Target, into: Path, root: Path = ROOT) -> dict[str, str]:
         BuildError: see `install`; or a source does not compile; or the package has grown beyond its limit.
     """
     into.mkdir(parents=True, exist_ok=True)
-    install(target, into, root / REQUIREMENTS)
-    prune(into)
     files = list(project_files(root))
-    for path in files:
-        (into / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / path, into / path)
     about = {
         "pipeline_version": pipeline_version(root, files),
         "python": target.python,
         "architecture": target.architecture,
         "target": target.name,
     }
-    (into / BUILD_FILE).write_text(json.dumps(about, indent=2) + "\n")
     python = interpreter(target)
-    if python:
-        compile_sources(python, into)
+    made = json.dumps(about, indent=2) + "\n"
+    twin = _twin(into, made)
+    if twin:
+        shutil.copytree(twin, into, dirs_exist_ok=True)
+    else:
+        install(target, into, root / REQUIREMENTS)
+        prune(into)
+        for path in files:
+            (into / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / path, into / path)
+        if python:
+            compile_sources(python, into)
+        # Last, since it is what a twin is told by.
+        (into / BUILD_FILE).write_text(made)
     size = _settle(into)
     if size > MAX_BYTES:
         raise BuildError(f"the package has {size:,} bytes; {MAX_BYTES:,} are allowed. See {REQUIREMENTS}")
     return about | {"bytes": f"{size}", "compiled": "yes" if python else "no"}
+
+
+def _twin(into: Path, made: str) -> Path | None:
+    """The same package, built beside this one for another function; `sam build` empties their directory before."""
+    if any(into.iterdir()):
+        return None
+    for sibling in sorted(into.parent.iterdir()):
+        about = sibling / BUILD_FILE
+        if sibling != into and about.is_file() and about.read_text() == made:
+            return sibling
+    return None
 
 
 def _settle(directory: Path) -> int:

@@ -229,8 +229,30 @@ def test_a_source_that_does_not_compile_stops_the_build(tmp_path: Path) -> None:
 
 
 def test_equal_inputs_make_equal_packages(built: Path, sources: Path, tmp_path: Path) -> None:
-    build_function.build(host_target(), tmp_path, sources)
-    assert tree(tmp_path) == tree(built)
+    again = tmp_path / "again"  # where no other package stands beside it to be copied
+    build_function.build(host_target(), again, sources)
+    assert tree(again) == tree(built)
+
+
+def test_the_package_of_another_function_of_the_same_build_is_copied(tmp_path: Path) -> None:
+    root = project(tmp_path / "root", {"aetherstream/app.py": "", "handlers/stream.py": ""})
+    first, second = tmp_path / "build/StreamFunction", tmp_path / "build/DrainFunction"
+    build_function.build(host_target(), first, root)
+    (first / "from_the_first.py").touch()
+    build_function.build(host_target(), second, root)
+    assert tree(second).keys() == tree(first).keys()
+    assert (second / "from_the_first.py").exists()
+
+
+def test_a_package_of_other_sources_is_not_copied(tmp_path: Path) -> None:
+    root = project(tmp_path / "root", {"aetherstream/app.py": "", "handlers/stream.py": ""})
+    first, second = tmp_path / "build/StreamFunction", tmp_path / "build/DrainFunction"
+    build_function.build(host_target(), first, root)
+    (first / "from_the_first.py").touch()
+    (root / "aetherstream/app.py").write_text("changed = True")
+    build_function.build(host_target(), second, root)
+    assert not (second / "from_the_first.py").exists()
+    assert (second / "aetherstream/app.py").read_text() == "changed = True"
 
 
 def test_every_module_of_the_package_imports_in_lambdas_runtime(
