@@ -50,6 +50,8 @@ def check_together(sinks: Mapping[str, Sink], document: Document) -> None:
     for name, sink in sinks.items():
         if isinstance(sink.opensearch, UnsetType) or len(sink.opensearch.kinds) != 1:
             continue
+        if document.lost(("sinks", name, "opensearch", "endpoint")):
+            continue
         kind = sink.opensearch.kind
         place = (sink.opensearch.endpoint or "", sink.opensearch.target)
         if (other := seen.setdefault(place, name)) != name:
