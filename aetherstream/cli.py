@@ -37,6 +37,7 @@ COMMANDS = {
         "cli",
         "Index templates and policies: set them up.",
     ),
+    "breaker": ("aetherstream.commands.breaker", "breaker", "cli", "Sinks that are down, and their spills."),
     "local": ("aetherstream.local.commands", "local", "local", "Run the one-machine stack."),
 }
 

@@ -39,6 +39,9 @@ from aetherstream.sinks.base import RecordSink
 ORPHANS_EVERY = 3600.0
 """Seconds between two looks for spills that nobody drains: they list every spill."""
 
+LEAST_SHARE = 90.0
+"""Seconds of a run below which a sink's share does not fall, however many sinks there are."""
+
 Orphans = Callable[[], Mapping[str, int]]
 """Spills that nobody drains: by prefix, how many objects."""
 
@@ -117,9 +120,10 @@ class DrainApp:
         reports = []
         for index, each in enumerate(chosen):
             # Each sink has its share of the time that is left: a long backlog must not keep the next one waiting.
-            begun, share = _seconds_left(context), 1 / (len(chosen) - index)
+            begun = _seconds_left(context)
+            share = min(begun, max(begun / (len(chosen) - index), LEAST_SHARE))
 
-            def seconds_left(kept: float = begun * (1 - share)) -> float:
+            def seconds_left(kept: float = begun - share) -> float:
                 return _seconds_left(context) - kept
 
             report = self._drainer.drain(each, seconds_left, probe_now=probe_now)
@@ -156,7 +160,7 @@ class DrainApp:
         counts = {
             "SpillDrained": report.drained,
             "SpillRefused": report.rejected,
-            "ConfigurationRefused": report.configuration,
+            "ConfigurationRejected": report.configuration,
             "SpillObjects": report.objects,
             "SpillUnusable": report.unusables,
             "DrainFailed": int(bool(report.trouble)),
