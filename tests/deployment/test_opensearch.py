@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.deployment.cloudformation import defaults, holds, made, refused, rendered
+from tests.deployment.cloudformation import ROOT, defaults, holds, made, refused, rendered
 
 Template = dict[str, Any]
 
@@ -342,9 +342,17 @@ def test_alarms_are_sent_to_the_topic_if_there_is_one(template: Template, name: 
 def test_the_alarms_ask_for_the_metrics_of_this_stack(template: Template) -> None:
     queries = [properties(template, name, **OPEN)["Metrics"][0]["Expression"]["Fn::Sub"] for name in ALARMS]
     assert queries == [
-        "SELECT SUM(ConfigurationRefused) FROM \"${MetricsNamespace}\" WHERE service = '${AWS::StackName}'",
+        "SELECT SUM(ConfigurationRejected) FROM \"${MetricsNamespace}\" WHERE service = '${AWS::StackName}'",
         "SELECT MAX(SpillOldestAge) FROM \"${MetricsNamespace}\" WHERE service = '${AWS::StackName}'",
     ]
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_what_the_alarms_ask_for_is_published(template: Template, name: str) -> None:
+    query = properties(template, name, **OPEN)["Metrics"][0]["Expression"]["Fn::Sub"]
+    [metric] = re.findall(r"\((\w+)\) FROM", query)
+    published = "".join((ROOT / "aetherstream" / each).read_text() for each in ("telemetry.py", "drain_app.py"))
+    assert f'"{metric}"' in published
 
 
 def test_a_drain_function_that_does_not_run_is_noticed(template: Template) -> None:
