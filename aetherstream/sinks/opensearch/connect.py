@@ -1,6 +1,6 @@
 """From options to a sink that is connected.
 
-The only module that imports the client: opensearch-py costs a cold start (docs/adr/0014-opensearch-client.md), so only
+The only module that imports the client: opensearch-py costs a cold start (docs/adr/0016-opensearch-client.md), so only
 pipelines that have such a sink come here.
 """
 
