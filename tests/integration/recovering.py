@@ -46,6 +46,7 @@ class Recovering:
                     "AETHERSTREAM_PROGRESS_TABLE": ground.table,
                     "AETHERSTREAM_STREAM": flow.settings.stream_arn,
                     "AETHERSTREAM_DEAD_LETTERS": ground.dead_letters,
+                    "AETHERSTREAM_FUNCTION": flow.ground.stream,
                     **(variables or {}),
                 }
             },
@@ -77,15 +78,26 @@ class Recovering:
         self._clients.lambda_.delete_function(FunctionName=self.name)
         self._clients.cloudformation.delete_stack(StackName=self.name)
 
-    def run(self, *arguments: str, code: int = 0) -> str:
-        """Run a command on this stack; what it prints. It has to end with `code`."""
+    def deploy(self, **variables: str) -> None:
+        """Change variables of the function: its next invocation runs in a new process."""
+        known = self._clients.lambda_.get_function_configuration(FunctionName=self.name)["Environment"]["Variables"]
+        self._clients.lambda_.update_function_configuration(
+            FunctionName=self.name, Environment={"Variables": known | variables}
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command on this stack."""
         command = [sys.executable, "-c", "from aetherstream.cli import main; main()", *arguments, "--stack", self.name]
         environment = {"PATH": str(Path(sys.executable).parent), "PYTHONPATH": str(ROOT), **self._environment}
-        done = subprocess.run(
-            command, cwd=self._directory, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=self._directory, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """Run a command on this stack; what it prints. It has to end with `code`."""
+        process = self.start(*arguments)
+        said, complained = process.communicate()
+        assert process.returncode == code, said + complained
+        return said
 
     def lines(self, *arguments: str, code: int = 0) -> list[Any]:
         """The same with `--json`."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aetherstream.decode import read_batch
-from aetherstream.recovery.dead_letters import UnusableLetter, locations, parse
+from aetherstream.recovery.dead_letters import UnusableLetter, function_of, locations, parse
 from aetherstream.testing.events import STREAM, kinesis_event
 from tests.recovery.letters import body_of, letter_of
 
@@ -157,3 +157,16 @@ def test_the_objects_of_a_notification_are_found_by_their_decoded_keys() -> None
 @pytest.mark.parametrize("message", ["", "{}", "[1]", '{"Records": [1, {}]}'])
 def test_other_messages_name_no_objects(message: str) -> None:
     assert locations(message) == []
+
+
+@pytest.mark.parametrize(
+    ("arn", "name"),
+    [
+        ("arn:aws:lambda:eu-central-1:000000000000:function:flights-Stream-1", "flights-Stream-1"),
+        ("arn:aws-cn:lambda:cn-north-1:000000000000:function:flights:live", "flights"),
+        ("arn:aws:lambda:eu-central-1:000000000000:function:flights:$LATEST", "flights"),
+        ("flights", "flights"),
+    ],
+)
+def test_a_function_is_named_without_its_version_or_alias(arn: str, name: str) -> None:
+    assert function_of(arn) == name

@@ -246,6 +246,50 @@ def test_whoever_comes_second_learns_who_holds_the_lease(world: World) -> None:
     assert "ann@desk" in answer["message"]
 
 
+def test_another_functions_letter_moves_no_mark_and_is_told_apart(world: World) -> None:
+    key = world.bury(GOOD)
+    before = world.everything()
+    answer = world.service(AETHERSTREAM_FUNCTION="g").handle({"do": "dlq redrive", "key": key})
+    assert answer == {
+        "state": "unusable",
+        "message": f"s3://dead/{key}: given up by the function f, this pipeline's is g; if that was this pipeline's "
+        "before, name it: --function f",
+    }
+    assert (world.everything(), world.progress.items) == (before, {})
+
+
+@pytest.mark.parametrize("more", [{"AETHERSTREAM_FUNCTION": "f"}, {}])
+def test_the_own_functions_letter_is_redriven(world: World, more: dict[str, str]) -> None:
+    answer = world.service(**more).handle({"do": "dlq redrive", "key": world.bury(GOOD)})
+    assert answer["state"] == "redriven"
+
+
+def test_a_letter_of_the_function_that_was_ours_before_is_redriven_when_it_is_named(world: World) -> None:
+    service = world.service(AETHERSTREAM_FUNCTION="g")
+    answer = service.handle({"do": "dlq redrive", "key": world.bury(GOOD), "function": "f"})
+    assert (answer["state"], len(world.archived())) == ("redriven", 3)
+    assert world.read("p/audit/day=")[0]["result"]["function"] == "f"
+
+
+def test_where_is_asked_of_the_records_that_are_left(world: World) -> None:
+    key = world.bury(MIXED)
+    service = world.service()
+    service.handle({"do": "dlq redrive", "key": key})
+    answer = service.handle({"do": "dlq redrive", "key": key, "where": "part == 'a'"})
+    assert (answer["state"], answer["report"]["not_chosen"]) == ("partial", 2)
+
+
+def test_a_request_that_is_asked_again_goes_on_under_its_lease_and_another_does_not(world: World) -> None:
+    key = world.bury(GOOD)
+    world.process(event_of([{"part": "a", "n": 0}]))
+    item = world.progress.items[ITEM]
+    until = int((world.now + 60) * 1000)
+    world.progress.items[ITEM] = replace(item, lease=Lease("me (abcdef01)", 7, until))
+    request = {"do": "dlq redrive", "key": key, "by": "me"}
+    states = [world.service().handle({**request, **id_})["state"] for id_ in ({}, {"id": "x"}, {"id": "abcdef0123"})]
+    assert states == ["held", "held", "redriven"]
+
+
 # Metadata only
 
 
@@ -312,6 +356,15 @@ def test_a_letter_that_can_not_be_redriven_now_comes_again(world: World) -> None
     item = world.progress.items[ITEM]
     world.progress.items[ITEM] = replace(item, lease=Lease("ann", 7, int((world.now + 60) * 1000)))
     assert world.service().messages([message(1, announcement(key))]) == ["1"]
+
+
+def test_a_message_that_comes_again_goes_on_with_what_killed_the_function(world: World) -> None:
+    key = world.bury(GOOD)
+    world.process(event_of([{"part": "a", "n": 0}]))
+    item = world.progress.items[ITEM]
+    world.progress.items[ITEM] = replace(item, lease=Lease("queue (m1)", 7, int((world.now + 60) * 1000)))
+    again = [world.service().messages([{"messageId": id_, "body": announcement(key)}]) for id_ in ("m2", "m1")]
+    assert again == [["m2"], []]
 
 
 # Quarantine
