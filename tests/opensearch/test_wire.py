@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from aetherstream.sinks.opensearch.client import Client
+from aetherstream.sinks.opensearch.setup import Setup
+from aetherstream.sinks.opensearch.template import IndexSpec
 from tests.opensearch.proxy import Fault, Proxy
 from tests.opensearch.server import Server, documents, numbered, sink
 
@@ -50,6 +52,13 @@ def test_a_server_that_does_not_finish_its_answer_is_left_in_time_with_nothing_u
     assert (list(outcome.undelivered), outcome.rejected) == (["s:0:0", "s:1:0", "s:2:0"], {})
     assert [(answer.documents, answer.failed, answer.refused) for answer in outcome.answers] == [(3, 3, False)]
     assert proxy.broken.wait(30)
+
+
+def test_a_server_that_does_not_finish_to_be_prepared_is_left_in_time(proxy: Proxy, index_prefix: str) -> None:
+    proxy.always = "trickle"
+    spec = IndexSpec(index_prefix, "index", index_prefix)
+    outcome = sink(proxy.url, prepare=Setup(Client(proxy.url), spec).first_run).deliver(numbered(index_prefix, 1), 1.0)
+    assert (list(outcome.undelivered), len(outcome.answers)) == (["s:0:0"], 1)
 
 
 def test_a_server_that_is_gone_leaves_every_document_with_the_reason(proxy: Proxy, index_prefix: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from aetherstream.errors import ConfigurationError
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from boto3 import Session
 
 _log = logging.getLogger(__name__)
+
+_BRIEF: dict[str, Any] = {"connect_timeout": 2, "read_timeout": 3, "retries": {"total_max_attempts": 2}}
+"""botocore waits for minutes by default: in a VPC without a way to the service, longer than any batch has."""
 
 
 def connect(
@@ -63,13 +66,14 @@ def collection_type(options: OpenSearchOptions, session: Session) -> str | None:
 
     AWS: endpoints of collections are `https://<id>.<region>.aoss.amazonaws.com`.
     """
+    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
     identifier, _, rest = (urlsplit(options.endpoint).hostname or "").partition(".")
     if ".aoss." not in f".{rest}":
         return None
     try:
-        serverless = session.client("opensearchserverless", region_name=options.region)
+        serverless = session.client("opensearchserverless", region_name=options.region, config=Config(**_BRIEF))
         found = serverless.batch_get_collection(ids=[identifier])["collectionDetails"]
     except (BotoCoreError, ClientError):
         return None
@@ -90,7 +94,10 @@ def _signer(options: OpenSearchOptions, session: Session) -> Signer | None:
 
 def _user(options: OpenSearchOptions, session: Session) -> Signer:
     if options.secret:
-        secret, manager = options.secret, session.client("secretsmanager", region_name=options.region)
+        from botocore.config import Config
+
+        secret = options.secret
+        manager = session.client("secretsmanager", region_name=options.region, config=Config(**_BRIEF))
         return SecretUser(lambda: manager.get_secret_value(SecretId=secret)["SecretString"])
     if options.username is None or options.password is None:
         raise ConfigurationError(f"sink {options.name}: auth basic needs `secret`, or `username` and `password`")

@@ -2,7 +2,7 @@
 
 An id is unique within one index only. An index named by the event time keeps one document per id for ever; behind an
 alias or a data stream a retry that comes after a rollover stores the document a second time
-(docs/adr/0016-opensearch-client.md tells what was seen).
+(docs/adr/0019-index-by-event-time.md).
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ the first time creates what is missing. What differs is changed by a person only
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -26,7 +27,10 @@ from aetherstream.sinks.opensearch.wire import Response, Unreachable, Wire
 
 State = Literal["missing", "differs", "unsupported", "forbidden", "blocked"]
 
+_PATIENCE = 60.0
+"""Seconds for a person's command."""
 _SECONDS = 10.0
+"""Most seconds of one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +54,25 @@ class Setup:
     not be asked; without it the cluster is not Serverless.
     """
 
-    def __init__(self, wire: Wire, spec: IndexSpec, collection: Callable[[], str | None] | None = None) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        spec: IndexSpec,
+        collection: Callable[[], str | None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._wire = wire
         self._spec = spec
         self._collection = collection
+        self._clock = clock
+        self._deadline = 0.0
 
     def check(self) -> list[Difference]:
         """Compare; nothing is changed.
 
         Raises Unreachable where the cluster does not answer, ConfigurationError where it can't hold the sink at all.
         """
-        return [difference for difference, _ in self._plan(_SECONDS)]
+        return [difference for difference, _ in self._plan(_PATIENCE)]
 
     def apply(self) -> list[Difference]:
         """Put there what is missing or differs; returns what it settled.
@@ -68,7 +80,7 @@ class Setup:
         Raises Unreachable, and ConfigurationError where the cluster refuses.
         """
         settled = []
-        for difference, act in self._plan(_SECONDS):
+        for difference, act in self._plan(_PATIENCE):
             if act is not None:
                 response = act(False)
                 if not _good(response):
@@ -82,7 +94,7 @@ class Setup:
         Raises Unreachable, and ConfigurationError where writing would do harm.
         """
         warnings = []
-        for difference, act in self._plan(min(seconds, _SECONDS)):
+        for difference, act in self._plan(seconds):
             if difference.state == "missing" and act is not None:
                 response = act(True)
                 # 400 "already exists", 409: another process was quicker.
@@ -100,12 +112,13 @@ class Setup:
 
     def _plan(self, seconds: float) -> list[tuple[Difference, _Act | None]]:
         """Everything that differs, with what would settle it, in the order in which it has to be done."""
+        self._deadline = self._clock() + seconds
         serverless = self._collection is not None
         self._check_collection()
-        found = self._policy(seconds, serverless)
+        found = self._policy(serverless)
         ism = not serverless and all(each.state != "unsupported" for each, _ in found)
         # The policy first: it attaches to indices when they are created.
-        return [*found, *self._template(seconds, ism, serverless), *self._first_index(seconds)]
+        return [*found, *self._template(ism, serverless), *self._first_index()]
 
     def _check_collection(self) -> None:
         kind = None if self._collection is None else self._collection()
@@ -115,38 +128,36 @@ class Setup:
                 " its documents again. Make a collection of type SEARCH"
             )
 
-    def _policy(self, seconds: float, serverless: bool) -> list[tuple[Difference, _Act | None]]:
+    def _policy(self, serverless: bool) -> list[tuple[Difference, _Act | None]]:
         spec = self._spec
         if not spec.managed:
             return []
         what, path = f"policy {spec.template}", f"/_plugins/_ism/policies/{quote(spec.template, safe='')}"
         if serverless:
             return [(Difference(what, "unsupported", ["Serverless has no lifecycle policies and no rollover"]), None)]
-        response = self._ask("GET", path, seconds)
+        response = self._ask("GET", path)
         wanted = policy(spec)
         if response.status == 400 and "no handler found" in response.text:
             why = "the cluster has no index state management: nothing is rolled over or removed by itself"
             return [(Difference(what, "unsupported", [why]), None)]
         if response.status == 404:
-            return [(Difference(what, "missing"), lambda _: self._ask("PUT", path, seconds, wanted))]
+            return [(Difference(what, "missing"), lambda _: self._ask("PUT", path, wanted))]
         if (refused := _refused(what, response)) is not None:
             return [(refused, None)]
         live = orjson.loads(response.text)
         lines = policy_differences(wanted, live)
         seen = f"{path}?if_seq_no={live['_seq_no']}&if_primary_term={live['_primary_term']}"
-        return (
-            [(Difference(what, "differs", lines), lambda _: self._ask("PUT", seen, seconds, wanted))] if lines else []
-        )
+        return [(Difference(what, "differs", lines), lambda _: self._ask("PUT", seen, wanted))] if lines else []
 
-    def _template(self, seconds: float, ism: bool, serverless: bool) -> list[tuple[Difference, _Act | None]]:
+    def _template(self, ism: bool, serverless: bool) -> list[tuple[Difference, _Act | None]]:
         name = self._spec.template
         what, path = f"index template {name}", f"/_index_template/{quote(name, safe='')}"
         wanted = index_template(self._spec, ism=ism, serverless=serverless)
 
         def put(create: bool) -> Response:
-            return self._ask("PUT", f"{path}?create=true" if create else path, seconds, wanted)
+            return self._ask("PUT", f"{path}?create=true" if create else path, wanted)
 
-        response = self._ask("GET", path, seconds)
+        response = self._ask("GET", path)
         if response.status == 404:
             return [(Difference(what, "missing"), put)]
         if (refused := _refused(what, response)) is not None:
@@ -155,17 +166,17 @@ class Setup:
         lines = template_differences(wanted, live["index_template"])
         return [(Difference(what, "differs", lines), put)] if lines else []
 
-    def _first_index(self, seconds: float) -> list[tuple[Difference, _Act | None]]:
+    def _first_index(self) -> list[tuple[Difference, _Act | None]]:
         spec = self._spec
         if spec.kind != "alias":
             return []
         what, path = f"alias {spec.target}", f"/{quote(spec.first_index, safe='')}"
-        response = self._ask("GET", f"/_alias/{quote(spec.target, safe='')}", seconds)
+        response = self._ask("GET", f"/_alias/{quote(spec.target, safe='')}")
         if response.status == 404:
-            if self._ask("HEAD", f"/{quote(spec.target, safe='')}", seconds).status == 200:
+            if self._ask("HEAD", f"/{quote(spec.target, safe='')}").status == 200:
                 return [(Difference(what, "blocked", [f"an index of the name {spec.target} is in its way"]), None)]
             wanted = {"aliases": {spec.target: {"is_write_index": True}}}
-            return [(Difference(what, "missing"), lambda _: self._ask("PUT", path, seconds, wanted))]
+            return [(Difference(what, "missing"), lambda _: self._ask("PUT", path, wanted))]
         if (refused := _refused(what, response)) is not None:
             return [(refused, None)]
         indices = orjson.loads(response.text)
@@ -175,7 +186,10 @@ class Setup:
             return [(Difference(what, "blocked", [f"none of {', '.join(sorted(indices))} is its write index"]), None)]
         return []
 
-    def _ask(self, method: str, path: str, seconds: float, body: Any = None) -> Response:
+    def _ask(self, method: str, path: str, body: Any = None) -> Response:
+        seconds = min(_SECONDS, self._deadline - self._clock())
+        if seconds <= 0:
+            raise Unreachable("no time left to prepare the cluster")
         response = self._wire.request(method, path, None if body is None else orjson.dumps(body), seconds)
         if response.status in (408, 429) or response.status >= 500:
             raise Unreachable(whole(response.text, response.status).message)

@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 # Of each item only what is read: a tenth of the bytes. Encoded as the signature has it.
 _PATH = "/_bulk?filter_path=errors%2Citems.%2A.status%2Citems.%2A.error"
 
+_LAST_SECONDS = 0.25
+
 LARGEST = 100 * 1024 * 1024
 """OpenSearch: `http.max_content_length` is 100 MB by default; a cluster that takes less answers 413."""
 
@@ -102,18 +104,19 @@ class OpenSearchSink:
             return outcome
         # What is left at the end is for breaking a request that trickles, and for joining it.
         begun = self._clock()
-        margin = min(0.25, seconds * 0.05)
+        margin = min(_LAST_SECONDS, seconds * 0.05)
         send = partial(self._wire.request, "POST", self._path)
         moments = Moments(begun + seconds - 2 * margin, self._clock, self._sleep, self._random)
         requests = Requests(send, documents.ids, body, moments, self._retries)
         self._wire.begin()
-        if (refusal := self._prepared(sum(map(len, chunks)), moments.left())) is not None:
+        until = begun + seconds - margin
+        if (refusal := self._prepared(sum(map(len, chunks)), moments.left(), until)) is not None:
             outcome.answers.append(refusal)
             for chunk in chunks:
                 outcome.undelivered.update(dict.fromkeys(take(documents.ids, chunk), refusal.why))
             return outcome
         futures = [self._executor.submit(requests.send, chunk) for chunk in chunks]
-        _, running = wait(futures, max(0.0, begun + seconds - margin - self._clock()))
+        _, running = wait(futures, max(0.0, until - self._clock()))
         if running:
             requests.stop("no answer in time")
             self._wire.abort()
@@ -138,12 +141,17 @@ class OpenSearchSink:
         cuts = cut(take(ids, left), take(bodies, left), self._documents, self._bytes)
         return [left[start:end] for start, end in cuts]
 
-    def _prepared(self, count: int, seconds: float) -> Answer | None:
+    def _prepared(self, count: int, seconds: float, until: float) -> Answer | None:
         """Prepare the cluster unless that is done; where it can't be, what the delivery comes to."""
-        if self._prepare is None:
+        if self._prepare is None or seconds <= 0:
             return None
+        future = self._executor.submit(self._prepare, seconds)
+        if wait([future], max(0.0, until - self._clock())).not_done:
+            self._wire.abort()
         try:
-            warnings = self._prepare(seconds)
+            warnings = future.result(_LAST_SECONDS)
+        except TimeoutError:
+            return Answer(count, count, "no answer in time")
         except Unreachable as error:
             return Answer(count, count, str(error))
         except ConfigurationError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
 from typing import Any
 
 import orjson
@@ -12,6 +11,7 @@ from aetherstream.sinks.base import Documents
 from aetherstream.sinks.opensearch.requests import Retries
 from aetherstream.sinks.opensearch.sink import OpenSearchSink
 from aetherstream.sinks.opensearch.wire import Response, Unreachable
+from aetherstream.testing.stores import InlineExecutor
 
 Failure = Response | Exception | None
 Item = dict[str, Any]
@@ -30,15 +30,6 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
-
-
-class Inline(Executor):
-    """Runs at once what it is given."""
-
-    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        done.set_result(function(*args, **kwargs))
-        return done
 
 
 class Cluster:
@@ -119,7 +110,7 @@ def documents(*ids: str, place: str = "flights-2013.01") -> Documents:
 def sink(cluster: Cluster, clock: Clock | None = None, **options: Any) -> OpenSearchSink:
     clock = clock or Clock()
     return OpenSearchSink(
-        "search", cluster, clock=clock, sleep=clock.sleep, random=lambda: 1.0, executor=Inline(), **options
+        "search", cluster, clock=clock, sleep=clock.sleep, random=lambda: 1.0, executor=InlineExecutor(), **options
     )
 
 

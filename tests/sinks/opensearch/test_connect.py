@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from aetherstream.errors import ConfigurationError
@@ -30,7 +31,7 @@ class Collections:
         self._answer = answer
         self.asked: list[Any] = []
 
-    def client(self, service: str, region_name: str | None = None) -> Collections:
+    def client(self, service: str, *, region_name: str | None, config: Config) -> Collections:
         self.asked.append((service, region_name))
         return self
 

@@ -226,6 +226,18 @@ def test_a_collection_that_takes_no_ids_is_refused_before_anything_is_asked(kind
     assert cluster.asked == []
 
 
+def test_a_first_run_ends_with_the_time_that_it_was_given() -> None:
+    cluster, now = Cluster(), [0.0]
+
+    def slow(method: str, path: str) -> None:
+        now[0] += 2.0
+
+    cluster.wrong = slow
+    with pytest.raises(Unreachable, match="no time left to prepare the cluster"):
+        Setup(cluster, MANAGED, clock=lambda: now[0]).first_run(3.0)
+    assert cluster.asked == [f"GET {POLICY}", f"GET {TEMPLATE}"]
+
+
 def test_a_collection_whose_type_may_not_be_asked_is_tried() -> None:
     assert Setup(Cluster(), SPEC, lambda: None).first_run(5.0) == []
 
