@@ -12,7 +12,7 @@ from aetherstream.pipeline.checks_opensearch import check_opensearch, check_toge
 from aetherstream.pipeline.document import Document
 from aetherstream.pipeline.mistakes import Path
 from aetherstream.pipeline.model import EventTime, PipelineFile
-from aetherstream.pipeline.model_opensearch import SpillPlace
+from aetherstream.pipeline.model_outage import SpillPlace
 from aetherstream.pipeline.model_sinks import RESERVED_SINK_NAMES, PartitionPart, QuarantineS3, S3Sink, Sink
 from aetherstream.transforms.mistakes import nearest
 

@@ -11,7 +11,8 @@ from aetherstream.encoded import EVENT_ID, IDENTITY
 from aetherstream.pipeline.document import Document
 from aetherstream.pipeline.mistakes import Path
 from aetherstream.pipeline.model import PipelineFile
-from aetherstream.pipeline.model_opensearch import BreakerRules, OpenSearchSink
+from aetherstream.pipeline.model_opensearch import OpenSearchSink
+from aetherstream.pipeline.model_outage import BreakerRules
 from aetherstream.pipeline.model_sinks import Sink
 
 _URL = re.compile(

@@ -7,7 +7,8 @@ from typing import Any
 
 from msgspec import UnsetType
 
-from aetherstream.pipeline.model_opensearch import OpenSearchSink, SpillPlace
+from aetherstream.pipeline.model_opensearch import OpenSearchSink
+from aetherstream.pipeline.model_outage import SpillPlace
 from aetherstream.transforms.mistakes import nearest
 
 _PERIODS = {"hour": "%Y.%m.%d.%H", "day": "%Y.%m.%d", "month": "%Y.%m", "year": "%Y"}

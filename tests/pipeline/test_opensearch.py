@@ -5,15 +5,8 @@ from pathlib import Path
 import pytest
 
 from aetherstream.pipeline.compiled import check
-from aetherstream.pipeline.model_opensearch import (
-    BreakerRules,
-    Bulk,
-    DrainRules,
-    OpenSearchSink,
-    Rollover,
-    SpillPlace,
-    full_mapping,
-)
+from aetherstream.pipeline.model_opensearch import Bulk, OpenSearchSink, Rollover, full_mapping
+from aetherstream.pipeline.model_outage import BreakerRules, DrainRules, SpillPlace
 from tests.pipeline.writing import ENV, loaded, mistakes, write
 
 TIMES = "event_time: {field: at}\n"
