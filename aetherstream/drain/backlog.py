@@ -44,7 +44,7 @@ class Backlog:
 def look(reader: ObjectReader, target: Target, passed_over: Collection[str] = (), most: int = AT_ONCE) -> Backlog:
     """List a spill. Raises like `ObjectReader.list`.
 
-    `passed_over`: keys that are counted and not given again in `first`.
+    `passed_over`: keys that are counted and not given again in `first`; `most`: how many `first` holds, at least 1.
     """
     backlog = Backlog()
     candidates = (each for each in _counted(reader, target, backlog) if each.key not in passed_over)

@@ -65,7 +65,7 @@ class Drainer:
                 report.stopped = "too little time is left to deliver anything"
                 return report
             self._run(spilling, item, backlog, report, seconds_left, probe_now=probe_now)
-            report.count(look(self._parts.reader, spilling.target, most=0), self._parts.clock())
+            report.count(look(self._parts.reader, spilling.target, most=1), self._parts.clock())
         except (LeaseHeld, LeaseLost) as error:
             report.stopped = str(error)
         except (Retryable, ConfigurationError) as error:
