@@ -109,6 +109,8 @@ def start(settings: Settings | None = None) -> App:
     pipeline = load(settings.pipeline, settings.variables)
     agree_on_delivery(pipeline, settings)
     telemetry = Telemetry(pipeline.name, tracing=settings.tracing)
+    for name in pipeline.switched_off:
+        telemetry.logger.warning("sink is off: it is optional, and its endpoint is empty", extra={"sink": name})
     session = boto3.Session()
     s3 = session.client("s3", config=CLIENT)
     tables = tables_of(pipeline, fetcher(s3))
@@ -173,9 +175,9 @@ def record_sinks_of(pipeline: Pipeline, session: boto3.Session, warn: Callable[[
     if not found:
         return []
     # A quarter of a second of cold start: paid only where there is such a sink.
-    from aetherstream.sinks.opensearch.connect import sink_of
+    from aetherstream.sinks.opensearch.connect import connect
 
-    return [sink_of(options, session, warn) for options in found]
+    return [connect(options, session, warn) for options in found]
 
 
 def _standbys(pipeline: Pipeline, settings: Settings, session: boto3.Session) -> dict[str, Standby]:
@@ -247,8 +249,8 @@ def progress_table(settings: Settings) -> str:
     """Name of the table. Raises ConfigurationError where it is not set."""
     if settings.progress_table is None:
         raise ConfigurationError(
-            "the environment variable AETHERSTREAM_PROGRESS_TABLE is not set: `delivery: exactly_once` needs the "
-            "DynamoDB table of progress items (the template makes one)"
+            "the environment variable AETHERSTREAM_PROGRESS_TABLE is not set: `delivery: exactly_once` and the circuit "
+            "breakers of sinks need the DynamoDB table of progress items (the template makes one)"
         )
     return settings.progress_table
 

@@ -171,8 +171,8 @@ def test_a_delivery_that_the_template_and_the_file_see_differently_is_refused(tm
 
 def test_exactly_once_without_a_table_names_the_variable(tmp_path: Path, s3: S3) -> None:
     assert refusal(tmp_path, AETHERSTREAM_PROGRESS_TABLE="") == (
-        "the environment variable AETHERSTREAM_PROGRESS_TABLE is not set: `delivery: exactly_once` needs the DynamoDB "
-        "table of progress items (the template makes one)"
+        "the environment variable AETHERSTREAM_PROGRESS_TABLE is not set: `delivery: exactly_once` and the circuit "
+        "breakers of sinks need the DynamoDB table of progress items (the template makes one)"
     )
 
 
