@@ -20,6 +20,7 @@ from aetherstream.producer.producer import Producer
 from demo.findings import Findings, collect
 from demo.flights import TOTAL
 from demo.report import as_json, show
+from demo.search import Index
 from demo.traffic import expectation, traffic
 
 STATE = Path(".aetherstream/demo")
@@ -72,7 +73,7 @@ class Sender:
 
 def run(flights: int, console: Console) -> Findings:
     """Run the stack, send the flights, wait for the end, and count what is there."""
-    console.rule("[bold]AetherStream[/bold]: Kinesis → Lambda → S3, on this machine")
+    console.rule("[bold]AetherStream[/bold]: Kinesis → Lambda → S3 and OpenSearch, on this machine")
 
     def say(step: str) -> None:
         console.print(f"  {step}", highlight=False)
@@ -82,6 +83,7 @@ def run(flights: int, console: Console) -> Findings:
             f"  {flights:,} flights of 2013 go into the stream [bold]{stack.outputs['StreamName']}[/bold]; "
             "some in KPL aggregates, some compressed, some broken on purpose\n"
         )
+        index = Index(stack.opensearch_url) if stack.opensearch_url else None
         started = time.monotonic()
         sender = Sender(stack, flights)
         sender.start()
@@ -98,7 +100,7 @@ def run(flights: int, console: Console) -> Findings:
         finally:
             sender.stop()
         seconds = time.monotonic() - started
-        return collect(stack, expectation(flights), seconds)
+        return collect(stack, expectation(flights), seconds, index)
 
 
 def _watch(stack: Stack, sender: Sender, bars: Progress) -> None:

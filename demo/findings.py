@@ -1,4 +1,4 @@
-"""What a run came to: counted from what stands in S3, the dead letters and the progress table."""
+"""What a run came to: counted from what stands in S3, OpenSearch, the dead letters and the progress table."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import orjson
 from aetherstream.delivery.dynamodb import from_item
 from aetherstream.local.stack import Stack
 from aetherstream.objects import lines_of
+from demo.search import Index, Searched
 from demo.traffic import Expectation
 
 
@@ -37,6 +38,8 @@ class Findings:
     dead_letters: int = 0
     unfinished: int = 0
     """Keys that attempts noted and no completion covers."""
+    search: Searched | None = None
+    """What OpenSearch has; None where the run was without."""
 
     @property
     def records_in(self) -> int:
@@ -53,6 +56,7 @@ class Findings:
             f"{count['archive.events']:,} events made for archive = {self.lines:,} lines there": count["archive.events"]
             == count["archive.delivered"]
             == self.lines,
+            **self._search_check(),
             f"no event twice: {self.distinct:,} distinct event ids": self.distinct == self.lines,
             f"{refused:,} quarantined = {sum(self.expected.broken.values()):,} broken on purpose": refused
             == count["quarantined"]
@@ -60,14 +64,22 @@ class Findings:
             "no dead letters, nothing left open": self.dead_letters == 0 and self.unfinished == 0,
         }
 
+    def _search_check(self) -> dict[str, bool]:
+        if self.search is None:
+            return {}
+        count = self.counters
+        events, documents = count["search.events"], self.search.documents
+        brought = count["search.delivered"] + count["search.spilled"]
+        return {f"{events:,} events made for search = {documents:,} documents there": events == brought == documents}
+
     @property
     def balanced(self) -> bool:
         """Whether every record is accounted for, once."""
         return all(self.checks().values())
 
 
-def collect(stack: Stack, expected: Expectation, seconds: float) -> Findings:
-    """Read everything that the run left."""
+def collect(stack: Stack, expected: Expectation, seconds: float, index: Index | None = None) -> Findings:
+    """Read everything that the run left. `index` is OpenSearch as it stood before."""
     bucket = stack.outputs["BucketName"]
     found = Findings(expected, seconds, stack.object_files(bucket) / "flights" / "archive")
     pages = stack.clients.get("dynamodb").get_paginator("scan")
@@ -82,6 +94,8 @@ def collect(stack: Stack, expected: Expectation, seconds: float) -> Findings:
         found.bytes += len(body)
         for line in lines_of(key, body):
             value = orjson.loads(line)
+            if key.startswith("flights/spill/"):
+                continue
             if key.startswith("flights/quarantine/"):
                 found.quarantined[value["fingerprint"]] += 1
                 found.reasons[value["fingerprint"]] = f"{value['stage']}: {value['reason']}"
@@ -90,6 +104,9 @@ def collect(stack: Stack, expected: Expectation, seconds: float) -> Findings:
                 ids.add(value["_event_id"])
     found.distinct = len(ids)
     found.dead_letters = sum(1 for _ in _objects(stack, stack.outputs["DeadLetterBucketName"], "aws/"))
+    if index is not None:
+        index.settle(stack, found.counters["search.events"])
+        found.search = index.look()
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.findings import Findings
+from demo.search import AGGREGATION, INDICES, SEARCH, Searched
 
 QUERY = """SELECT airline, count(*) AS flights, round(avg(dep_delay), 1) AS mean_delay
 FROM read_json('{archive}/*/*.ndjson.gz', hive_partitioning = true)
@@ -20,7 +23,7 @@ def as_json(found: Findings) -> dict[str, Any]:
     """The report for programs."""
     return {
         "records_in": found.records_in,
-        "delivered": {"archive": found.lines},
+        "delivered": {"archive": found.lines} | ({"search": found.search.documents} if found.search else {}),
         "quarantined": dict(found.quarantined),
         "quarantine_reasons": found.reasons,
         "dropped": found.counters["dropped"],
@@ -46,6 +49,7 @@ def show(found: Findings, console: Console, report: Path) -> None:
     for name, value, note in (
         ("records in", f"{found.records_in:,}", "sent by the producer, counted one by one"),
         ("delivered to archive", f"{found.lines:,}", "lines in S3"),
+        *_delivered_to_search(found),
         ("dropped", f"{found.counters['dropped']:,}", "cancelled flights: the pipeline's filter"),
         ("quarantined", f"{sum(found.quarantined.values()):,}", "kept with their bytes and the reason"),
         ("settled before", f"{found.counters['settled']:,}", "brought again by Lambda, not delivered again"),
@@ -60,11 +64,23 @@ def show(found: Findings, console: Console, report: Path) -> None:
     for text, holds in found.checks().items():
         console.print(f"  {'[green]✓[/green]' if holds else '[red]✗[/red]'} {text}", highlight=False)
     _show_query(found, console)
+    if found.search is not None:
+        _show_search(found.search, console)
     console.print(f"\n  this report as JSON  {report}", highlight=False)
     if found.balanced:
         console.print("\n[bold green]Every record is accounted for, once.[/bold green]\n")
     else:
         console.print("\n[bold red]The accounting does not balance: see above.[/bold red]\n")
+
+
+def _delivered_to_search(found: Findings) -> list[tuple[str, str, str]]:
+    if found.search is None:
+        return []
+    spilled = found.counters["search.spilled"]
+    by_way = f", {spilled:,} of them by way of the spill" if spilled else ""
+    indices = "one index" if found.search.indices == 1 else f"{found.search.indices} indices"
+    note = f"documents in OpenSearch, {indices}{by_way}"
+    return [("delivered to search", f"{found.search.documents:,}", note)]
 
 
 def _show_quarantine(found: Findings, console: Console) -> None:
@@ -85,6 +101,21 @@ def _show_query(found: Findings, console: Console) -> None:
         answer = database.execute(query)
         columns = [column[0] for column in answer.description or ()]
         rows = answer.fetchall()
+    _show_rows(columns, rows, console)
+
+
+def _show_search(found: Searched, console: Console) -> None:
+    for what, query in (("a search", SEARCH), ("an aggregation", AGGREGATION)):
+        console.print(f"\n  {what} in OpenSearch, and what it gave:\n", highlight=False)
+        console.print(f"    GET {INDICES}/_search {json.dumps(query)}", highlight=False, soft_wrap=True, markup=False)
+        if query is SEARCH:
+            _show_rows(["day", "flight", "to", "minutes late"], found.latest, console)
+            console.print(f"  the latest of {found.late:,}", style="dim", highlight=False)
+        else:
+            _show_rows(["origin", "flights", "mean_delay"], found.by_origin, console)
+
+
+def _show_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], console: Console) -> None:
     table = Table(*columns, box=None, padding=(0, 2))
     for row in rows:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row))
