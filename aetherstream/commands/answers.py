@@ -50,8 +50,8 @@ class Teller:
     def end(self, summary: str = "") -> None:
         """Say what it came to, and that a dry run has changed nothing."""
         if not self._as_json:
-            if summary:
-                click.echo(summary)
+            if summary or not self._number:
+                click.echo(summary or "nothing is waiting")
             if self._dry_run:
                 click.echo("nothing has been changed: --yes does it")
         if self._bad:

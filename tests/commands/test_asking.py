@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from aetherstream.commands.answers import Teller
 from aetherstream.commands.recovery import KILLS, Recovery, patiently
 
 # AWS: what a caller gets for a process that ended, and for a function whose time is over.
@@ -66,7 +67,9 @@ def test_a_function_that_was_not_killed_is_not_asked_again(answer: dict[str, Any
 
 def test_a_dry_run_is_not_asked_again() -> None:
     function = Function([KILLED])
-    assert (ask(function, dry_run=True)["state"], len(function.asked)) == ("failed", 1)
+    answer = ask(function, dry_run=True)
+    assert (answer["state"], len(function.asked)) == ("failed", 1)
+    assert answer["message"].endswith("signal: killed; one of the records may have done it: --yes finds out")
 
 
 def test_a_function_that_is_killed_for_ever_is_asked_a_bounded_number_of_times() -> None:
@@ -87,3 +90,8 @@ def test_waiting_it_asks_until_the_lease_is_free(capsys: pytest.CaptureFixture[s
     asked = answers("held", "redriven")
     assert patiently(lambda: next(asked), 0.05)["state"] == "redriven"
     assert capsys.readouterr().err == "waiting: ann has it\n"
+
+
+def test_what_has_nothing_to_do_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    Teller(dry_run=False, as_json=False).end()
+    assert capsys.readouterr().out == "nothing is waiting\n"
