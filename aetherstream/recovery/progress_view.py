@@ -52,7 +52,9 @@ class ShardView:
         attempt = self.item.attempt
         if not attempt.start:
             return "none"
-        if not attempt.ended:
+        if not attempt.ended and attempt.start <= self.item.completed:
+            said = "given up, and settled by a redrive since"
+        elif not attempt.ended:
             said = "under way, or killed"
         elif attempt.start > self.item.completed:
             said = "ended with an error"

@@ -93,6 +93,7 @@ def test_a_shard_without_a_mark_has_no_arrival() -> None:
         (Attempt("003100", 5), "done (5 records from 100)"),
         (Attempt("003200", 1), "ended with an error (1 record from 200)"),
         (Attempt("003200", 5, ended=False), "under way, or killed (5 records from 200)"),
+        (Attempt("003100", 5, ended=False), "given up, and settled by a redrive since (5 records from 100)"),
         (
             Attempt("003200", 2, ended=False, deaths=(Death("p8", 4), Death("p9", 4))),
             "under way, or killed (2 records from 200, 2 killed before at this start)",
