@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from aetherstream.local.deployment import Deployment, describe, disable_mappings
@@ -24,6 +25,7 @@ from tests.integration.test_recovery import GIVEN_UP_AT_ONCE
 
 pytestmark = pytest.mark.integration
 
+WHOLE = {"BisectBatchOnFunctionError": False}
 FATAL = {"DRILL_STEP": "steps:fatal"}
 
 
@@ -122,7 +124,7 @@ class Redriving:
     def give_up(self) -> None:
         """Dead-letter what is on the stream, as a function would that never answers."""
         (properties,) = self.deployed.mappings.values()
-        settings = MappingSettings.from_template({**properties, "MaximumRetryAttempts": 0})
+        settings = MappingSettings.from_template({**properties, "MaximumRetryAttempts": 0, **WHOLE})
 
         def fails(invoke: Invoke) -> tuple[FunctionError, str]:
             return FunctionError(), f"{invoke.function_arn} does not answer"
@@ -150,8 +152,8 @@ class Redriving:
 
     def audit(self) -> list[tuple[str, str]]:
         """Who did what."""
-        found = [line for written in self.ground.objects("audit/day=") for line in written.events]
-        return [(line["by"], line["result"]["state"]) for line in found]
+        lines = [orjson.loads(written.body) for written in self.ground.objects("audit/day=")]
+        return [(line["by"], line["result"]["state"]) for line in lines]
 
 
 @pytest.fixture(scope="module")
