@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -12,6 +13,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from aetherstream.app import (
     CLIENT,
+    WORKERS,
     LambdaContext,
     agree_on_delivery,
     progress_table,
@@ -194,6 +196,7 @@ def start_drain(settings: Settings | None = None) -> DrainApp:
         reader=S3Reader(s3),
         progress=progress,
         breakers=breaker_store.DynamoBreakers(session.client("dynamodb", config=CLIENT), table),
+        executor=ThreadPoolExecutor(WORKERS, thread_name_prefix="aetherstream"),
         dry_run=settings.dry_run,
     )
 
@@ -206,6 +209,7 @@ def drain_of(
     reader: ObjectReader,
     progress: ProgressStore,
     breakers: BreakerStore,
+    executor: Executor,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
     dry_run: bool = False,
@@ -224,6 +228,7 @@ def drain_of(
         breakers=breakers,
         clock=clock,
         sleep=sleep,
+        executor=executor,
         owner="the drain function",
     )
     targets = [each.target for each in spillings]

@@ -12,6 +12,7 @@ from aetherstream.delivery.breaker_item import held_open
 from aetherstream.drain_app import DrainApp, drain_of
 from aetherstream.pipeline import load
 from aetherstream.testing.builders import SHARD
+from aetherstream.testing.stores import InlineExecutor
 from tests.drain.world import KEY, NOW, World, refuse
 from tests.pipeline.writing import write
 
@@ -59,6 +60,7 @@ def app(world: World, folder: Path, text: str = PIPELINE, **options: Any) -> Dra
         reader=world.objects,
         progress=world.progress,
         breakers=world.breakers,
+        executor=InlineExecutor(),
         clock=lambda: world.now,
         sleep=world.sleep,
         **options,
@@ -249,6 +251,7 @@ def test_sinks_share_the_time_of_a_run(world: World, tmp_path: Path) -> None:
         reader=world.objects,
         progress=world.progress,
         breakers=world.breakers,
+        executor=InlineExecutor(),
         clock=lambda: world.now,
         sleep=world.sleep,
     )

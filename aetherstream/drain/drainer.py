@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 
 from aetherstream.delivery.breaker_item import BreakerItem, BreakerStore, breaker_key, due
 from aetherstream.delivery.progress import ProgressStore
@@ -30,16 +31,17 @@ class Drainer:
         breakers: BreakerStore,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
+        executor: Executor,
         owner: str,
         lease_seconds: float = LEASE_SECONDS,
         most: int = SLICE,
         at_once: int = AT_ONCE,
     ) -> None:
         """`progress` None: delivery `at_least_once`; `clock`: epoch seconds; `owner`: for people.
-
+        `executor`: reads and empties objects beside each other.
         `most`: documents that are handed to a sink at once; `at_once`: objects that are remembered.
         """
-        self._parts = Parts(pipeline, quarantine, store, reader, progress, clock, sleep, most, at_once)
+        self._parts = Parts(pipeline, quarantine, store, reader, progress, clock, sleep, executor, most, at_once)
         self._breakers = breakers
         self._owner = owner
         self._lease_seconds = lease_seconds

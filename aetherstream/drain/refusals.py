@@ -17,9 +17,9 @@ from aetherstream.delivery.put import DIGEST, EPOCH, Conflict, Missing, ObjectSt
 from aetherstream.delivery.reader import ObjectReader
 from aetherstream.drain.backlog import Name
 from aetherstream.drain.lease import LeaseLost
-from aetherstream.errors import ConfigurationError, Retryable
+from aetherstream.errors import Retryable
 from aetherstream.objects import Target, compressor, lines_of
-from aetherstream.spill import SpilledRow
+from aetherstream.spill import SpilledRow, UnusableSpill
 
 DRAIN = "aether-drain"
 """Metadata: number of the drain that wrote it."""
@@ -88,7 +88,7 @@ class Refusals:
 
 
 def find(store: ObjectStore, reader: ObjectReader, bucket: str, key: str) -> Refusals:
-    """Read the quarantine object. Raises ConfigurationError where something else stands under its key."""
+    """Read the quarantine object. Raises UnusableSpill where something else stands under its key."""
     head = store.head(bucket, key)
     if head is None:
         return Refusals(bucket, key, [], None, set())
@@ -99,9 +99,10 @@ def find(store: ObjectStore, reader: ObjectReader, bucket: str, key: str) -> Ref
         lines = lines_of(key, body)
         settled = set(_rows(lines))
     except Exception as error:  # the decompressor has errors of its own
-        raise ConfigurationError(
+        raise UnusableSpill(
+            "not readable",
             f"s3://{bucket}/{key} stands where refused documents must go, and can't be read ({error}): restore it "
-            "from an earlier version, or move it out of the quarantine's prefix"
+            "from an earlier version, or move it out of the quarantine's prefix",
         ) from error
     return Refusals(bucket, key, lines, head.etag, settled)
 

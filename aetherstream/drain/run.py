@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from enum import Enum, auto
 
 from aetherstream.delivery.breaker import is_failing
 from aetherstream.delivery.breaker_item import BreakerItem, Cursor, Rules, closed, half_opened, opened
@@ -31,6 +31,10 @@ PROBE = 100
 SLICE = 2000
 SLICE_BYTES = 20_000_000
 """Documents and bytes that are handed to the sink at once."""
+
+GROUP = 16
+GROUP_BYTES = 4_000_000
+"""Objects, and their compressed bytes, that are in memory at a time; a larger object is alone."""
 
 TOLERANCE = 900.0
 """Seconds by which the clocks of S3 (LastModified) and of the drain may differ."""
@@ -68,23 +72,12 @@ class Parts:
     clock: Callable[[], float]
     """Epoch seconds."""
     sleep: Callable[[float], None]
+    executor: Executor
+    """Reads and empties objects beside each other."""
     most: int = SLICE
     """Most documents that are handed to a sink at once."""
     at_once: int = AT_ONCE
     """Most objects of a listing that are remembered."""
-
-
-class _Fate(Enum):
-    """What became of an object."""
-
-    DONE = auto()
-    """Every document has arrived or is in the quarantine, and the object is empty."""
-    ASIDE = auto()
-    """Not final yet, or not usable: it does not keep the breaker from closing."""
-    LEFT = auto()
-    """Some documents are still to be taken; the objects behind it go on."""
-    STOP = auto()
-    """The run ends here."""
 
 
 @dataclass(slots=True)
@@ -160,7 +153,7 @@ class Run:
         if self._lease.item.probes % 2 and backlog.newest is not None:
             candidates = [backlog.newest, *candidates]
         for listed in candidates:
-            spilled = self._read(listed)
+            spilled = self._checked(listed, self._find(listed)[0])
             if spilled is not None and spilled.rows and self._marks.passed(spilled):
                 yield spilled.rows[:PROBE]
 
@@ -168,56 +161,83 @@ class Run:
 
     def drain(self, backlog: Backlog) -> None:
         """Bring the objects from the oldest on, until nothing is left that can be brought, or no time."""
-        spill_is_gone = True
         while todo := [listed for listed in backlog.first if listed.key not in self._passed_over]:
-            for listed in todo:
-                fate = self._object(listed) if self._may_go_on() else _Fate.STOP
-                if fate is _Fate.STOP:
+            for group in _groups(todo):
+                if not self._group(group):
                     return
-                if fate is not _Fate.DONE:
-                    self._passed_over.add(listed.key)
-                    spill_is_gone = spill_is_gone and fate is not _Fate.LEFT
             self._marks.forget()
             backlog = look(self._parts.reader, self._spilling.target, self._passed_over, self._parts.at_once)
-        if spill_is_gone:
+        if not self._report.left:
             self._lease.change(self._close)
+
+    def _group(self, group: Sequence[Listed]) -> bool:
+        """Read some objects, deliver one after another, and empty those that are done; tell whether to go on."""
+        done: list[SpillObject] = []
+        goes_on = True
+        for listed, found in zip(group, self._parts.executor.map(self._find, group), strict=True):
+            goes_on = self._may_go_on()
+            if not goes_on:
+                break
+            spilled = self._checked(listed, found[0])
+            if spilled is None or found[1] is None:
+                continue
+            if not self._marks.passed(spilled):
+                self._report.unfinished += 1
+                self._passed_over.add(listed.key)
+                continue
+            brought = self._settle(spilled, found[1])
+            goes_on = not brought.stopped
+            if not goes_on:
+                break
+            if brought.settled == len(spilled.rows):
+                done.append(spilled)
+            else:
+                self._leave(listed.key)
+        for spilled, emptied in zip(done, self._parts.executor.map(self._empty, done), strict=True):
+            if emptied:
+                self._report.emptied += 1
+            else:
+                self._leave(spilled.key)  # it was written again meanwhile
+        return goes_on
+
+    def _leave(self, key: str) -> None:
+        self._report.left += 1
+        self._passed_over.add(key)
 
     def _close(self, item: BreakerItem) -> BreakerItem | None:
         if item.state != "half_open" or not (item.answered or self._answered):
             return None
         return closed(item, self._parts.clock(), "the spill is drained, and the sink answers", BY)
 
-    def _object(self, listed: Listed) -> _Fate:
-        """Deliver one object's documents, write down what was refused, and empty it: in this order."""
-        report, lease, parts = self._report, self._lease, self._parts
-        spilled = self._read(listed)
-        if spilled is None:
-            return _Fate.ASIDE if listed.key in self._passed_over else _Fate.DONE
-        if not self._marks.passed(spilled):
-            report.unfinished += 1
-            return _Fate.ASIDE
-        key = refusals_key(parts.quarantine, spilled.name, self._spilling.sink.name)
-        refusals = find(parts.store, parts.reader, parts.quarantine.bucket, key)
+    def _find(self, listed: Listed) -> tuple[SpillObject | UnusableSpill | None, Refusals | None]:
+        """Read an object and what belongs to it; called in other threads."""
+        quarantine = self._parts.quarantine
+        try:
+            spilled = self._objects.read(listed)
+            if spilled is None:
+                return None, None
+            key = refusals_key(quarantine, spilled.name, self._spilling.sink.name)
+            return spilled, find(self._parts.store, self._parts.reader, quarantine.bucket, key)
+        except UnusableSpill as error:
+            return error, None
+
+    def _empty(self, spilled: SpillObject) -> bool:
+        return spilled.empty(self._parts.store)
+
+    def _settle(self, spilled: SpillObject, refusals: Refusals) -> _Brought:
+        """Deliver one object's documents, then write down what was refused: before the object is emptied."""
+        lease, store = self._lease, self._parts.store
         if lease.item.unclean and spilled.modified <= lease.item.unclean / 1000 + TOLERANCE:
             # A drain that did not end by itself may still be about to write it: this makes its put fail.
-            refusals.write(parts.store, (), drain=lease.number, epoch=spilled.epoch, version=spilled.version)
-
+            refusals.write(store, (), drain=lease.number, epoch=spilled.epoch, version=spilled.version)
         brought = self._bring(spilled, refusals)
         if brought.refused:
-            refusals.write(
-                parts.store, brought.refused, drain=lease.number, epoch=spilled.epoch, version=spilled.version
-            )
-            report.rejected += len(brought.refused)
-            report.configuration += brought.configuration
-        if brought.stopped:
-            if brought.settled:
-                self.cursor = Cursor(spilled.key, spilled.etag, brought.settled)
-            return _Fate.STOP
-        if brought.settled < len(spilled.rows) or not spilled.empty(parts.store):
-            report.left += 1
-            return _Fate.LEFT
-        report.emptied += 1
-        return _Fate.DONE
+            refusals.write(store, brought.refused, drain=lease.number, epoch=spilled.epoch, version=spilled.version)
+            self._report.rejected += len(brought.refused)
+            self._report.configuration += brought.configuration
+        if brought.stopped and brought.settled:
+            self.cursor = Cursor(spilled.key, spilled.etag, brought.settled)
+        return brought
 
     def _bring(self, spilled: SpillObject, refusals: Refusals) -> _Brought:
         """Deliver the documents of an object that are not settled, as fast as the rate and the time allow."""
@@ -245,17 +265,15 @@ class Run:
                 return brought
         return brought
 
-    def _read(self, listed: Listed) -> SpillObject | None:
-        """Read an object; None for one that is empty by now, and (named and passed over) for one that is unusable."""
-        if listed.key in self._passed_over:
-            return None
-        try:
-            return self._objects.read(listed)
-        except UnusableSpill as error:
-            self._report.name_unusable(error.message)
+    def _checked(self, listed: Listed, found: SpillObject | UnusableSpill | None) -> SpillObject | None:
+        """What was read; where that is unusable, name it, pass it over, and give None."""
+        if not isinstance(found, UnusableSpill):
+            return found
+        if listed.key not in self._passed_over:
+            self._report.name_unusable(found.message)
             self._report.unusables += 1
             self._passed_over.add(listed.key)
-            return None
+        return None
 
     # -- The sink -----------------------------------------------------------------------------------------------------
 
@@ -326,3 +344,15 @@ def _slices(rows: Sequence[SpilledRow], start: int, most: int) -> Iterator[tuple
         if index + 1 - start == most or size >= SLICE_BYTES or index + 1 == len(rows):
             yield index + 1, rows[start : index + 1]
             start, size = index + 1, 0
+
+
+def _groups(todo: Sequence[Listed]) -> Iterator[Sequence[Listed]]:
+    """Cut a listing into what is read at once."""
+    begin = size = 0
+    for index, listed in enumerate(todo):
+        if index > begin and (index - begin == GROUP or size + listed.size > GROUP_BYTES):
+            yield todo[begin:index]
+            begin, size = index, 0
+        size += listed.size
+    if todo:
+        yield todo[begin:]

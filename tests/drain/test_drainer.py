@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -13,7 +14,7 @@ from aetherstream.objects import lines_of
 from aetherstream.recovery.envelopes import Envelope, envelopes_of
 from aetherstream.sinks.base import Answer, Documents, Outcome
 from aetherstream.testing.builders import SHARD, written
-from tests.drain.world import KEY, NOW, PIPELINE, World, refuse, throttle
+from tests.drain.world import KEY, NOW, PIPELINE, Hands, World, refuse, throttle
 
 
 @pytest.fixture
@@ -403,10 +404,23 @@ def test_without_the_table_nothing_is_drained_and_the_spill_is_still_told(world:
     )
 
 
-def test_something_else_under_the_quarantines_key_is_named(world: World) -> None:
+def test_something_else_under_the_quarantines_key_is_named_and_stops_nothing_else(world: World) -> None:
     world.spilled("a")
+    world.spilled("b", first=200)
     key = f"flights/quarantine/day=2025-11-21/{SHARD}-spill-search-003100-000000.ndjson.gz"
     world.objects.put("data", key, b"something that is no gzip at all, to be sure", {}, if_match=None)
     report = world.drain()
-    assert f"s3://data/{key} stands where refused documents must go" in report.trouble
-    assert (world.stored(), world.waiting()) == ([], ["a"])
+    assert f"s3://data/{key} stands where refused documents must go" in report.unusable[0]
+    assert (world.stored(), world.waiting(), report.trouble) == (["b"], ["a"], "")
+
+
+def test_many_objects_are_read_a_few_at_a_time(world: World) -> None:
+    """Memory does not grow with the spill: what is read has been delivered before more is read."""
+    read: list[int] = []
+    world.sink.answer = lambda name, _: read.append(hands.count)
+    for number in range(100):
+        world.spilled(f"d{number:03d}", first=100 * (number + 1))
+    hands = Hands()
+    world.drain(hands)
+    ahead = [now - before for before, now in pairwise(read)]
+    assert (len(read), max(ahead) <= 16 * 5) == (100, True)

@@ -22,7 +22,7 @@ from aetherstream.spill import REASON, Spill, Spilled
 from aetherstream.testing.breakers import MemoryBreakers
 from aetherstream.testing.builders import SHARD, START, STREAM, kinesis_records, written
 from aetherstream.testing.sinks import Answer, MemoryRecordSink
-from aetherstream.testing.stores import MemoryObjects, MemoryProgress
+from aetherstream.testing.stores import InlineExecutor, MemoryObjects, MemoryProgress
 
 PIPELINE = "flights"
 KEY = breaker_key(PIPELINE, "search")
@@ -204,6 +204,7 @@ class World:
             breakers=Breakers(self.breakers, hands),
             clock=lambda: self.now,
             sleep=self.sleep,
+            executor=InlineExecutor(),
             owner=owner,
             most=self.most,
             at_once=self.at_once,
