@@ -63,6 +63,7 @@ lock: setup  ## Resolve the locked requirements anew
 	  --no-emit-package boto3 --no-emit-package botocore --no-emit-package s3transfer --no-emit-package urllib3 \
 	  --no-emit-package python-dateutil --no-emit-package opensearch-protobufs --no-emit-package grpcio \
 	  pyproject.toml -o requirements/function.txt
+	@$(BIN)/python -m scripts.make_opensearch_lock
 
 clean:  ## Remove what was built; keeps the virtual environment
 	@rm -rf .aws-sam .aetherstream build dist .pytest_cache .mypy_cache .ruff_cache

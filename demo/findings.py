@@ -8,6 +8,7 @@ from pathlib import Path
 
 import orjson
 
+from aetherstream.delivery.breaker_item import PREFIX
 from aetherstream.delivery.dynamodb import from_item
 from aetherstream.local.stack import Stack
 from aetherstream.objects import lines_of
@@ -85,6 +86,8 @@ def collect(stack: Stack, expected: Expectation, seconds: float, index: Index | 
     pages = stack.clients.get("dynamodb").get_paginator("scan")
     for page in pages.paginate(TableName=stack.outputs["ProgressTableName"]):
         for item in page["Items"]:
+            if item["pk"]["S"].startswith(PREFIX):
+                continue
             progress = from_item(dict(item))
             found.counters.update(progress.counters)
             found.unfinished += len(progress.open)

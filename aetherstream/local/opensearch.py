@@ -227,7 +227,10 @@ class LocalOpenSearch:
         waited = 0.0
         while waited < READY_SECONDS:
             if not self.running:
-                raise UsageError(f"OpenSearch ended while it started; its log is {self.log}:\n{self._last_words()}")
+                words = self._last_words()
+                with self.log.open("a") as log:
+                    log.write(f"What it threw before it ended:\n{words}\n")
+                raise UsageError(f"OpenSearch ended while it started; its log is {self.log}:\n{words}")
             if said := _get(port, "/_cluster/health?wait_for_status=yellow&timeout=5s"):
                 if said.get("cluster_name") != self._name:
                     raise UsageError(f"somebody else has taken port {port} of {LOOPBACK} meanwhile: start again")

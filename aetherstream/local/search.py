@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from aetherstream.errors import UsageError
 from aetherstream.local.opensearch import LocalOpenSearch, existing_url
-from aetherstream.local.opensearch_jars import OpenSearchUnavailable
 from aetherstream.local.sam import Application, declared_parameters
 
 ENDPOINT = "OpenSearchEndpoint"
@@ -20,14 +20,20 @@ _VARIABLE = "AETHERSTREAM_OPENSEARCH_ENDPOINT"
 class Search:
     """An OpenSearch that was there, one started for the stack, or the reason why there is none."""
 
-    def __init__(self, directory: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        environ: Mapping[str, str],
+        say: Callable[[str], None],
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.server: LocalOpenSearch | None = None
         """The one that was started."""
         self.missing = ""
-        """Why there is none."""
+        """Why there is none, in one line."""
         self._url = existing_url(environ)
         if self._url is None:
-            self.server = LocalOpenSearch(directory, environ=environ, say=say)
+            self.server = LocalOpenSearch(directory, environ=environ, settings=settings, say=say)
 
     @property
     def url(self) -> str | None:
@@ -44,19 +50,26 @@ class Search:
         if self.server is not None:
             try:
                 self.server.launch()
-            except OpenSearchUnavailable as error:
-                self.missing = str(error)
-                self.server = None
+            except UsageError as error:
+                self._give_up(self.server, error)
 
     def wait(self) -> None:
-        """Wait until it takes documents."""
+        """Wait until it takes documents. Where it does not come so far, `missing` says why."""
         if self.server is not None:
-            self.server.wait()
+            try:
+                self.server.wait()
+            except UsageError as error:
+                self._give_up(self.server, error)
 
     def stop(self) -> None:
         """Stop the one that was started, which takes its data along."""
         if self.server is not None:
             self.server.close()
+
+    def _give_up(self, server: LocalOpenSearch, error: UsageError) -> None:
+        server.close()
+        self.server = None
+        self.missing = str(error).partition("\n")[0].rstrip(":")
 
 
 def wanted(application: Application, parameters: Mapping[str, str]) -> bool:

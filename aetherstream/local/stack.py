@@ -97,12 +97,11 @@ class Stack:
             self._undo.callback(self._ministack.stop)
             with self._step("start MiniStack"):
                 self._ministack.start()
-            self._launch_search(sam, directory)
+            search = self._launch_search(sam, directory)
             with self._step("sam build"):
                 sam.build()
-            if self._search is not None:
-                with self._step("wait for OpenSearch"):
-                    self._search.wait()
+            if search is not None:
+                self._await_search(search, sam)
             with self._step("sam deploy"):
                 sam.deploy(self._ministack.endpoint)
             self._clients = Clients(self._ministack.endpoint, self._region)
@@ -187,6 +186,11 @@ class Stack:
         return self._search.url if self._search is not None else None
 
     @property
+    def opensearch_missing(self) -> str:
+        """Why there is none though the pipeline has a sink for it; empty where that is not so."""
+        return self._search.missing if self._search is not None else ""
+
+    @property
     def clients(self) -> Clients:
         """boto3 clients of the stack."""
         return _started(self._clients)
@@ -242,17 +246,21 @@ class Stack:
             "mappings": {name: _mapping_status(poller) for name, poller in self.pollers.items()},
         }
 
-    def _launch_search(self, sam: Sam, directory: Path) -> None:
+    def _launch_search(self, sam: Sam, directory: Path) -> Search | None:
         """Begin to start OpenSearch, where there is a sink for it: it comes up while sam builds."""
         if not self._opensearch or not wanted(self.application, sam.parameters):
-            return
+            return None
         search = Search(directory / "opensearch", os.environ, self._say)
         self._undo.callback(search.stop)
         with self._step("start OpenSearch"):
             search.launch()
+        return search
+
+    def _await_search(self, search: Search, sam: Sam) -> None:
+        with self._step("wait for OpenSearch"):
+            search.wait()
         if search.missing:
             self._say(f"without OpenSearch: {search.missing}")
-            return
         self._search = search
         sam.override(search.parameters)
 

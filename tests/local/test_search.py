@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,13 @@ def test_a_server_that_cannot_be_had_leaves_a_reason_in_one_line(tmp_path: Path)
     assert (search.server, search.url, search.parameters) == (None, None, {})
     assert search.missing.startswith("the jars of OpenSearch can't be kept in ")
     assert "\n" not in search.missing
+
+
+@pytest.mark.integration
+def test_a_server_that_ends_while_it_starts_leaves_a_reason_in_one_line(tmp_path: Path, opensearch: str) -> None:
+    settings = {"http.max_content_length": "nonsense"}
+    search = Search(tmp_path / "opensearch", os.environ, lambda _: None, settings)
+    search.launch()
+    search.wait()
+    assert (search.server, search.url, search.parameters) == (None, None, {})
+    assert search.missing == f"OpenSearch ended while it started; its log is {tmp_path}/opensearch/opensearch.log"
