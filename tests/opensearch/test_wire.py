@@ -73,16 +73,6 @@ def test_a_name_that_is_not_found_is_said(index_prefix: str) -> None:
     assert "resolve" in outcome.undelivered["s:0:0"]
 
 
-def test_a_connection_is_used_again_until_it_was_idle_for_long(proxy: Proxy) -> None:
-    now = [0.0]
-    client = Client(proxy.url, clock=lambda: now[0])
-    for seconds, connections in ((0.0, 1), (40.0, 1), (60.0, 2)):
-        now[0] += seconds
-        client.begin()
-        assert client.request("GET", "/_cat/health", None, 30.0).status == 200
-        assert proxy.connections == connections
-
-
 def test_a_request_is_compressed_on_request(opensearch: str, index_prefix: str) -> None:
     subject = sink(opensearch)
     subject = type(subject)("search", Client(opensearch, compress=True))

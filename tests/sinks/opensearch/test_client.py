@@ -31,6 +31,7 @@ class Listener(ThreadingHTTPServer):
     def __init__(self) -> None:
         self.arrived: list[tuple[str, str, dict[str, str], bytes]] = []
         self.statuses: list[int] = []
+        self.connections = 0
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -48,6 +49,10 @@ class Listener(ThreadingHTTPServer):
                 pass
 
         super().__init__(("127.0.0.1", 0), Handler)
+
+    def get_request(self) -> Any:
+        self.connections += 1
+        return super().get_request()
 
     @property
     def url(self) -> str:
@@ -105,6 +110,7 @@ def test_a_request_arrives_as_it_was_signed(listener: Listener, service: str, co
     assert f"/eu-west-1/{service}/aws4_request" in headers["authorization"]
     assert "x-amz-content-sha256" in headers["authorization"]
     assert headers["x-amz-security-token"] == "the-token"
+    assert headers.get("content-encoding") == ("gzip" if compress else None)
     assert (gzip.decompress(body) if compress else body).startswith(b'{"create":{"_index":"flights"')
 
 
@@ -179,6 +185,17 @@ def test_a_secret_of_another_form_is_said_without_its_text(listener: Listener, t
 def test_a_path_of_the_endpoint_stands_before_every_other(listener: Listener) -> None:
     Client(f"{listener.url}/search/").request("POST", "/_bulk", b"{}", 5.0)
     assert listener.arrived[0][1] == "/search/_bulk"
+
+
+def test_a_connection_is_used_again_until_it_was_idle_for_long(listener: Listener) -> None:
+    now = [0.0]
+    client = Client(listener.url, clock=lambda: now[0])
+    for seconds, connections in ((0.0, 1), (40.0, 1), (60.0, 2)):
+        now[0] += seconds
+        client.begin()
+        client.request("POST", "/_bulk", b"{}", 5.0)
+        assert listener.connections == connections
+    client.close()
 
 
 def test_nothing_is_sent_without_time(listener: Listener) -> None:

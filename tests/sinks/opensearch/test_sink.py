@@ -24,7 +24,7 @@ IDS = ["s:1:0", "s:2:0", "s:3:0"]
 def test_every_document_is_sent_once() -> None:
     cluster = Cluster()
     assert sink(cluster).deliver(documents(*IDS), 60.0) == Outcome(answers=[Answer(3, 0)])
-    assert (stored(cluster), cluster.requests) == (IDS, [IDS])
+    assert (stored(cluster), cluster.requests, cluster.begun) == (IDS, [IDS], 1)
 
 
 def test_nothing_is_asked_for_nothing() -> None:
