@@ -8,7 +8,7 @@ very name of the holder is its successor, and does not wait.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -120,14 +120,14 @@ class HeldLease:
         self._at = at
         self.write(lambda item: item)
 
-    def finish(self, done: Mapping[str, int] | None = None, passed: tuple[str, str] | None = None) -> None:
+    def finish(self, done: Mapping[str, int] | None = None, passed: Sequence[str] = ()) -> None:
         """Call what was written under this number done, and give the lease back.
 
-        `done`: as in `commit`; `passed`: the first and the last position between which nothing is suspect any more.
+        `done`: as in `commit`; `passed`: positions of records that are suspect no more.
         """
 
         def finished(item: Progress) -> Progress:
-            suspects = item.suspects if passed is None else cleared(item.suspects, *passed)
+            suspects = cleared(item.suspects, passed)
             return replace(_added(item, done), redrive_keys=(), lease=None, suspects=suspects)
 
         self._write(finished)

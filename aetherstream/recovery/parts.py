@@ -45,7 +45,7 @@ class Parts:
         self._begun = True
         return self._lease.number
 
-    def finish(self, passed: tuple[str, str] | None) -> None:
+    def finish(self, passed: Sequence[str]) -> None:
         """Call the last part done, and give the lease back; `passed`: see `HeldLease.finish`."""
         self._lease.finish(self._rest(), passed)
 

@@ -138,4 +138,4 @@ def _cleared(epoch: int, item: Progress) -> Progress:
             f"{item.key}: an attempt has claimed the shard during the reset, and its mark stays: reset it again, best "
             "with the event source mapping disabled"
         )
-    return replace(item, completed="", completed_arrival=0, open={}, attempt=Attempt())
+    return replace(item, completed="", completed_arrival=0, open={}, attempt=Attempt(), suspects=())

@@ -129,8 +129,7 @@ class Redriver:
             for choice in self._choices(core, left, known, held, origin, select, report, parts.begin):
                 self._deliver(lease, core, left, choice, held, writer, report, seconds_left)
             report.check()
-            positions = positions_of(unit, subs)
-            parts.finish((positions[0], positions[-1]) if select is None else None)
+            parts.finish(positions_of(unit, subs) if select is None else ())
         except MemoryError:
             raise  # as if it had been killed: the next one takes the unit apart
         except (Exception, KeyboardInterrupt, SystemExit):
@@ -152,8 +151,7 @@ class Redriver:
             report.numbers.append(lease.number)
             report.records = report.not_chosen = len(unit)
             report.check()
-            positions = positions_of(unit, None)
-            lease.finish(passed=(positions[0], positions[-1]))
+            lease.finish(passed=positions_of(unit, None))
         except (Exception, KeyboardInterrupt, SystemExit):
             _give_up(lease)
             raise

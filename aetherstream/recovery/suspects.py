@@ -27,12 +27,13 @@ def suspects_of(item: Progress) -> tuple[Suspect, ...]:
     if at is None:
         return item.suspects
     found = replace(at, killed=at.killed + 1, alone=at.alone + (at.first == at.last))
-    return (*cleared(item.suspects, at.first, at.last), found)[-_KEPT:]
+    apart = [each for each in item.suspects if each.last < at.first or at.last < each.first]
+    return (*apart, found)[-_KEPT:]
 
 
-def cleared(suspects: Sequence[Suspect], first: str, last: str) -> tuple[Suspect, ...]:
-    """The suspects without those that overlap with the positions from `first` to `last`."""
-    return tuple(each for each in suspects if each.last < first or last < each.first)
+def cleared(suspects: Sequence[Suspect], positions: Sequence[str]) -> tuple[Suspect, ...]:
+    """The suspects that hold none of these positions."""
+    return tuple(each for each in suspects if not any(each.first <= position <= each.last for position in positions))
 
 
 class Suspected(UsageError):

@@ -132,6 +132,14 @@ def test_whoever_redrives_another_unit_meanwhile_forgets_nothing(bench: Recovery
     assert (killed, report.reasons) == (0, {"crashed: killed the process": 1})
 
 
+def test_a_unit_that_passes_clears_its_own_records_alone(bench: Recovery) -> None:
+    process(bench.engine(), kinesis_records([{"p": 0}], first=900))
+    places = tuple(Suspect(f"003{at}", f"003{at}", "v1", killed=1, alone=1) for at in (100, 110, 120))
+    bench.progress.items[bench.item.key] = replace(bench.item, suspects=places)
+    bench.redriver().redrive(kinesis_records([{"p": 1}, {"p": 1}], sequences=[100, 120]), origin="quarantine")
+    assert bench.item.suspects == places[1:2]
+
+
 def test_another_version_tries_the_record_itself(bench: Recovery) -> None:
     unit = letter(2, 1)
     for _ in range(3):
