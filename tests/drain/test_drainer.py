@@ -209,6 +209,18 @@ def test_a_few_documents_that_are_not_taken_are_no_outage(world: World) -> None:
     assert world.item.state == "half_open"
 
 
+def test_a_document_that_was_asked_for_again_and_again_is_no_outage_either(world: World) -> None:
+    class Retrying:
+        name = "search"
+
+        def deliver(self, documents: Documents, seconds: float, /) -> Outcome:
+            return Outcome(undelivered={"b": "503 no shard"}, answers=[Answer(3, 1), Answer(1, 1), Answer(1, 1)])
+
+    world.spilled("a", "b", "c")
+    report = world.drainer().drain(replace(world.spilling(), sink=Retrying()), lambda: 900.0)
+    assert (report.left, report.stopped, world.item.state) == (1, "", "half_open")
+
+
 def test_with_a_closed_breaker_a_failing_drain_leaves_the_judgement_to_live_traffic(world: World) -> None:
     world.change(state="closed", answered=False)
     world.spilled("a")
