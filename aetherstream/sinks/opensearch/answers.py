@@ -16,9 +16,9 @@ CONFIGURATION = "configuration: "
 """Reasons of what is not the document's fault begin so: somebody has to change the cluster or the pipeline."""
 TOO_LARGE = "document is too large"
 
-Fate = Literal["done", "retry", "stuck", "rejected", "configuration", "refused", "split"]
-"""done; may work at once; may work when somebody acts; never, for the document's sake; never, as its index is; nothing
-will work, as the cluster is; (of a request) may work in smaller parts."""
+Fate = Literal["done", "retry", "failing", "stuck", "rejected", "configuration", "refused", "split"]
+"""done; may work at once; the same, unless few go on failing so; may work when somebody acts; never, for the document's
+sake; never, as its index is; nothing will work, as the cluster is; (of a request) may work in smaller parts."""
 
 
 class Unreadable(Exception):
@@ -127,7 +127,8 @@ def judge(item: Item) -> Verdict:
             return Verdict("refused", CONFIGURATION + reason, message)
     if 400 <= status < 500:
         return Verdict("rejected", _reason(cause, status), message)
-    return Verdict("retry", cause.type or str(status), message)
+    # OpenSearch answers 500 to whatever it has no status for; some of that is the document's fault.
+    return Verdict("failing" if status == 500 else "retry", cause.type or str(status), message)
 
 
 def whole(text: str | bytes, status: int) -> Verdict:

@@ -97,7 +97,7 @@ class Requests:
                 if refused:
                     self.stop(why)
                     continue
-                fruitless, stuck = fruitless + 1, verdict.fate == "stuck"
+                fruitless, stuck, failed = fruitless + 1, verdict.fate == "stuck", []
             else:
                 again = self._sort(left, verdicts, outcome)
                 failed = [verdicts[index] for index in again]
@@ -111,6 +111,8 @@ class Requests:
                 stuck = all(each.fate == "stuck" for each in failed)
                 left = [left[index] for index in again]
             if fruitless >= (self._retries.stuck if stuck else self._retries.fruitless):
+                if failed and len(left) < len(chunk):
+                    left = self._set_aside(left, failed, outcome)
                 return self._leave(left, why, outcome)
             pause = self._retries.pause(fruitless, self._moments.random())
             if pause >= self._moments.left():
@@ -132,11 +134,26 @@ class Requests:
         """Note what is rejected; return the places in `left` of what may work later."""
         again = []
         for index, verdict in verdicts.items():
-            if verdict.fate in ("retry", "stuck"):
+            if verdict.fate in ("retry", "failing", "stuck"):
                 again.append(index)
             else:
                 outcome.rejected[self._ids[left[index]]] = Rejected(verdict.reason, verdict.message)
         return again
+
+    def _set_aside(self, left: Sequence[int], verdicts: Sequence[Verdict], outcome: Outcome) -> Sequence[int]:
+        """Reject the few whose error has no status of its own, while their neighbours arrived; return the others.
+
+        Else a document that the cluster can't digest would hold up its shard until its age is reached.
+        """
+        failing = [(index, each) for index, each in zip(left, verdicts, strict=True) if each.fate == "failing"]
+        if self._alone + len(failing) > _MOST_ALONE:
+            return left  # so many can't each be at fault
+        self._alone += len(failing)
+        for index, verdict in failing:
+            why = f"{verdict.message} ({self._retries.fruitless} times, while others arrived)"
+            outcome.rejected[self._ids[index]] = Rejected(verdict.reason, why)
+        aside = {index for index, _ in failing}
+        return [index for index in left if index not in aside]
 
     def _split(self, left: Sequence[int], verdict: Verdict, outcome: Outcome) -> None:
         """Send the halves of a request that is too large, or that holds something that can't be read."""

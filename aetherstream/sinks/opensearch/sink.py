@@ -35,6 +35,10 @@ def nothing(seconds: float) -> Sequence[str]:  # noqa: ARG001
     return ()
 
 
+_LONGEST = 900.0
+"""Seconds: no function runs longer (AWS: Lambda's time-out), and a wait has to have an end."""
+
+
 class OpenSearchSink:
     """`RecordSink` that writes each document once under its id, into its place."""
 
@@ -103,7 +107,7 @@ class OpenSearchSink:
         if not chunks:
             return outcome
         # What is left at the end is for breaking a request that trickles, and for joining it.
-        begun = self._clock()
+        begun, seconds = self._clock(), min(seconds, _LONGEST)
         margin = min(_LAST_SECONDS, seconds * 0.05)
         send = partial(self._wire.request, "POST", self._path)
         moments = Moments(begun + seconds - 2 * margin, self._clock, self._sleep, self._random)

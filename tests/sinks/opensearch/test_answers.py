@@ -29,7 +29,7 @@ def test_what_stands_is_done(status: int) -> None:
         (error(429, "circuit_breaking_exception"), "retry", "circuit_breaking_exception"),
         (error(429, "cluster_block_exception"), "stuck", "cluster_block_exception"),
         (error(503, "unavailable_shards_exception"), "retry", "unavailable_shards_exception"),
-        (error(500, "null_pointer_exception"), "retry", "null_pointer_exception"),
+        (error(500, "null_pointer_exception"), "failing", "null_pointer_exception"),
         ({"status": 502}, "retry", "502"),
         (error(403, "cluster_block_exception"), "refused", "configuration: cluster_block_exception"),
         (error(403, "security_exception"), "refused", "configuration: security_exception"),

@@ -2,6 +2,7 @@ import pytest
 
 from aetherstream.errors import ConfigurationError
 from aetherstream.sinks.base import Answer, Documents, Outcome
+from aetherstream.sinks.opensearch.sink import OpenSearchSink
 from aetherstream.sinks.opensearch.wire import Response, Unreachable
 from tests.sinks.opensearch.fakes import (
     QUICK,
@@ -113,6 +114,42 @@ def test_a_flood_stage_block_is_tried_less_often() -> None:
     assert outcome.undelivered == {
         "x": "OpenSearch answered 429: cluster_block_exception: disk usage exceeded flood-stage watermark"
     }
+
+
+BROKEN = error(500, "null_pointer_exception", "Cannot invoke")
+
+
+def test_a_document_that_alone_goes_on_failing_is_set_aside() -> None:
+    cluster = Cluster()
+    cluster.item = lambda name: BROKEN if name == "s:2:0" else None
+    outcome = sink(cluster, retries=QUICK).deliver(documents(*IDS), 60.0)
+    assert (outcome.undelivered, stored(cluster)) == ({}, ["s:1:0", "s:3:0"])
+    assert {name: (why.reason, why.message) for name, why in outcome.rejected.items()} == {
+        "s:2:0": (
+            "null_pointer_exception",
+            "OpenSearch answered 500: null_pointer_exception: Cannot invoke (3 times, while others arrived)",
+        )
+    }
+
+
+def test_many_that_go_on_failing_are_no_bad_documents() -> None:
+    cluster, ids = Cluster(), [f"s:{n}:0" for n in range(12)]
+    cluster.item = lambda name: BROKEN if name in ids[:9] else None
+    outcome = sink(cluster, retries=QUICK).deliver(documents(*ids), 60.0)
+    assert (outcome.rejected, list(outcome.undelivered)) == ({}, ids[:9])
+
+
+def test_a_document_that_fails_without_neighbours_is_left() -> None:
+    cluster = Cluster()
+    cluster.item = lambda _: BROKEN
+    outcome = sink(cluster, retries=QUICK).deliver(documents("x"), 60.0)
+    assert (outcome.rejected, list(outcome.undelivered)) == ({}, ["x"])
+
+
+def test_there_may_be_no_end_to_the_time() -> None:
+    cluster = Cluster()
+    in_threads = OpenSearchSink("search", cluster)
+    assert in_threads.deliver(documents(*IDS), float("inf")) == Outcome(answers=[Answer(3, 0)])
 
 
 def test_no_pause_goes_beyond_the_time_that_is_left() -> None:
