@@ -31,8 +31,8 @@ from aetherstream.delivery.s3 import S3Reader, S3Store
 from aetherstream.drain.by_hand import ByHand
 from aetherstream.drain.drainer import Drainer
 from aetherstream.drain.orphans import orphans
+from aetherstream.drain.parts import Spilling
 from aetherstream.drain.report import DrainReport
-from aetherstream.drain.run import Spilling
 from aetherstream.errors import AetherStreamError, ConfigurationError, Retryable, UsageError
 from aetherstream.pipeline import Pipeline, load
 from aetherstream.settings import Settings, from_environment

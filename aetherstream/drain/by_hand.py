@@ -8,7 +8,7 @@ from typing import Any
 from aetherstream.delivery.breaker_item import BreakerItem, BreakerStore, breaker_key, closed, held_open
 from aetherstream.delivery.put import ObjectStore
 from aetherstream.drain.drainer import Drainer
-from aetherstream.drain.run import Spilling
+from aetherstream.drain.parts import Spilling
 from aetherstream.errors import Retryable
 
 COUNTED = 500

@@ -11,8 +11,9 @@ from aetherstream.delivery.put import ObjectStore
 from aetherstream.delivery.reader import ObjectReader
 from aetherstream.drain.backlog import AT_ONCE, Backlog, look
 from aetherstream.drain.lease import LEASE_SECONDS, LeaseHeld, LeaseLost, take
+from aetherstream.drain.parts import SLICE, Parts, SecondsLeft, Spilling
 from aetherstream.drain.report import DrainReport
-from aetherstream.drain.run import RESERVE, SLICE, Parts, Run, SecondsLeft, Spilling
+from aetherstream.drain.run import RESERVE, Run
 from aetherstream.errors import ConfigurationError, Retryable
 from aetherstream.objects import Target
 

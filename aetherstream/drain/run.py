@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from aetherstream.delivery.breaker import is_failing
-from aetherstream.delivery.breaker_item import BreakerItem, Cursor, Rules, closed, half_opened, opened
-from aetherstream.delivery.progress import ProgressStore
-from aetherstream.delivery.put import ObjectStore
-from aetherstream.delivery.reader import Listed, ObjectReader
-from aetherstream.drain.backlog import AT_ONCE, Backlog, look
+from aetherstream.delivery.breaker_item import BreakerItem, Cursor, closed, half_opened, opened
+from aetherstream.delivery.reader import Listed
+from aetherstream.drain.backlog import Backlog, look
 from aetherstream.drain.lease import HeldLease
+from aetherstream.drain.parts import Parts, SecondsLeft, Spilling
 from aetherstream.drain.refusals import Refusals, find, refusals_key
 from aetherstream.drain.report import DrainReport
 from aetherstream.drain.spilled import Marks, Pace, SpillObject, SpillReader
-from aetherstream.objects import Target
-from aetherstream.sinks.base import Documents, Outcome, RecordSink
+from aetherstream.sinks.base import Documents, Outcome
 from aetherstream.spill import SpilledRow, UnusableSpill
 
 BY = "drain"
@@ -28,9 +25,8 @@ RESERVE = 30.0
 PROBE = 100
 """Most documents of a probe."""
 
-SLICE = 2000
 SLICE_BYTES = 20_000_000
-"""Documents and bytes that are handed to the sink at once."""
+"""Bytes that are handed to the sink at once."""
 
 GROUP = 16
 GROUP_BYTES = 4_000_000
@@ -44,40 +40,6 @@ _CONFIGURATION = "configuration"
 
 _CANDIDATES = 50
 """Objects that are looked at for one that a probe can take."""
-
-SecondsLeft = Callable[[], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Spilling:
-    """A per-record sink that spills in an outage."""
-
-    sink: RecordSink
-    target: Target
-    """Where its spill is."""
-    rules: Rules
-    rate: int
-    """Documents a second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the runs of one pipeline share."""
-
-    pipeline: str
-    quarantine: Target
-    store: ObjectStore
-    reader: ObjectReader
-    progress: ProgressStore | None
-    clock: Callable[[], float]
-    """Epoch seconds."""
-    sleep: Callable[[float], None]
-    executor: Executor
-    """Reads and empties objects beside each other."""
-    most: int = SLICE
-    """Most documents that are handed to a sink at once."""
-    at_once: int = AT_ONCE
-    """Most objects of a listing that are remembered."""
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from aetherstream.delivery.dynamodb import DynamoProgress
 from aetherstream.delivery.progress import Progress, progress_key
 from aetherstream.delivery.s3 import S3Reader, S3Store
 from aetherstream.drain.drainer import Drainer
-from aetherstream.drain.run import Spilling
+from aetherstream.drain.parts import Spilling
 from aetherstream.objects import SUFFIX, Target, lines_of
 from aetherstream.recovery.progress_view import ProgressTable
 from aetherstream.sinks.base import Answer

@@ -13,8 +13,8 @@ from aetherstream.delivery.progress import Progress, progress_key
 from aetherstream.delivery.put import Head, put
 from aetherstream.delivery.reader import Listed
 from aetherstream.drain.drainer import Drainer
+from aetherstream.drain.parts import Spilling
 from aetherstream.drain.report import DrainReport
-from aetherstream.drain.run import Spilling
 from aetherstream.objects import SUFFIX, Target
 from aetherstream.records import Event, Rejection, sortable
 from aetherstream.sinks.base import Documents, Outcome
