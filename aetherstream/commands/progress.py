@@ -160,7 +160,8 @@ def _lines(view: ShardView, reader: Any, now: datetime) -> Iterator[str]:
         for name in sorted(key.removesuffix(".events") for key in totals if key.endswith(".events")):
             made, delivered = totals[f"{name}.events"], totals.get(f"{name}.delivered", 0)
             refused = totals.get(f"{name}.quarantined", 0)
-            yield f"  sink {name}: {count(made, 'event')} = {delivered:,} delivered + {refused:,} quarantined"
+            spilled = f" + {kept:,} spilled" if (kept := totals.get(f"{name}.spilled", 0)) else ""
+            yield f"  sink {name}: {count(made, 'event')} = {delivered:,} delivered + {refused:,} quarantined{spilled}"
     yield from _redriven(item.redriven)
 
 

@@ -212,6 +212,7 @@ def _noting(kind: Any, opened: Callable[[socket.socket], None]) -> Any:
             super().connect()
             opened(self.sock)
 
+    Noting.__name__ = kind.__name__  # urllib3's messages name it
     return Noting
 
 
