@@ -124,7 +124,7 @@ class Redriver:
             held = self._look_up(unit, (), lease.renew)
             left = undecided(unit, held, origin, report)
             known = Known(left, subs, lease.item.suspects, report.version)
-            names = [each.name for each in (*core.sinks, *core.places)]
+            names = [sink.name for sink in core.sinks]  # a per-record sink takes again what it has
             parts = Parts(lease, report, sinks=names, seconds_left=seconds_left, shortest=self._request)
             for choice in self._choices(core, left, known, held, origin, select, report, parts.begin):
                 self._deliver(lease, core, left, choice, held, writer, report, seconds_left)
