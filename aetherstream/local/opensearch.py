@@ -92,6 +92,8 @@ class LocalOpenSearch:
         self._name = f"aetherstream-{secrets.token_hex(6)}"
         self._data = self.directory / f"data-{self._name}"
         self._port: Port | None = None
+        self._known = False
+        self._runtime: tuple[Path, list[Path]]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -130,25 +132,33 @@ class LocalOpenSearch:
             java = find_java(self._environ)
         except UsageError as error:
             raise OpenSearchUnavailable(str(error)) from error
-        cache = cache_directory(self._environ)
-        jars = provide(locked(), cache / "jars", from_repository(), self._say)
+        jars = provide(locked(), cache_directory(self._environ) / "jars", from_repository(), self._say)
         if self._port is None:
             self._clear()
-            self._port = reserve(cache / "ports")
-        self._launch(java, jars, self._port.number)
+            self._port = self._reserve()
+            self._known = False
+        self._runtime = (java, jars)
+        self._launch(self._port)
 
     def wait(self) -> None:
         """Wait until it takes documents. Raises `UsageError` with its last words when it does not start."""
         try:
-            self._wait_until_ready(int(self.url.rpartition(":")[2]))
+            while self._port is not None and not self._is_ready(self._port):
+                # Somebody who knows nothing of our reservations was faster. Nobody knows this server's port yet.
+                self.kill()
+                self._port.release()
+                self._port = self._reserve()
+                self._launch(self._port)
         except BaseException:
             self.kill()
             raise
+        self._known = True
 
     def stop(self) -> None:
         """Stop it: politely, then by force. Port and data stay for the next start."""
         process = self._process
-        if process is None:
+        if process is None or not self.running:
+            self.kill()
             return
         if process.stdin is not None:
             with contextlib.suppress(OSError):
@@ -194,21 +204,25 @@ class LocalOpenSearch:
     ) -> None:
         self.close()
 
-    def _launch(self, java: Path, jars: list[Path], port: int) -> None:
+    def _reserve(self) -> Port:
+        return reserve(cache_directory(self._environ) / "ports")
+
+    def _launch(self, port: Port) -> None:
+        java, jars = self._runtime
         configuration = self.directory / "config"
         configuration.mkdir(parents=True, exist_ok=True)
         (configuration / "opensearch.yml").write_text(yaml.safe_dump(self._settings))
         command = [
             *(sys.executable, "-m", "aetherstream.local.tethered"),
+            # What starts fast matters in processes that live for minutes, not what runs fastest in an hour.
             *(str(java), f"-Xmx{self._heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
-            # Small indices live in short-lived processes: what starts fast matters, not what runs fastest in an hour.
-            *("-Xshare:auto", "--enable-native-access=ALL-UNNAMED"),
+            "--enable-native-access=ALL-UNNAMED",
             # The runner swallows the exception that keeps it from starting.
-            f"-Xlog:exceptions=info:file={self._exceptions}:none:filecount=1,filesize=2M",
+            f"-Xlog:exceptions=info:file={self._exceptions.name}:none:filecount=1,filesize=2M",
             _RUNNER,
             *("-basePath", str(self.directory), "-confPath", str(configuration)),
             *("-dataPath", str(self._data), "-logsPath", str(self.directory / "logs")),
-            *("-numOfNode", "1", "-clusterName", self._name, "-baseHttpPort", str(port - 1)),
+            *("-numOfNode", "1", "-clusterName", self._name, "-baseHttpPort", str(port.number - 1)),
             *("-moduleTypes", ",".join(_MODULES)),
         ]
         with self.log.open("ab") as log:
@@ -222,7 +236,8 @@ class LocalOpenSearch:
                 env={**clean_environment(), "CLASSPATH": os.pathsep.join(map(str, jars))},
             )
 
-    def _wait_until_ready(self, port: int) -> None:
+    def _is_ready(self, port: Port) -> bool:
+        """Wait until it takes documents; False when somebody else has taken the port before it could."""
         pause = threading.Event()
         waited = 0.0
         while waited < READY_SECONDS:
@@ -231,10 +246,13 @@ class LocalOpenSearch:
                 with self.log.open("a") as log:
                     log.write(f"What it threw before it ended:\n{words}\n")
                 raise UsageError(f"OpenSearch ended while it started; its log is {self.log}:\n{words}")
-            if said := _get(port, "/_cluster/health?wait_for_status=yellow&timeout=5s"):
-                if said.get("cluster_name") != self._name:
-                    raise UsageError(f"somebody else has taken port {port} of {LOOPBACK} meanwhile: start again")
-                return
+            said = _ask(port.number, "/_cluster/health?wait_for_status=yellow&timeout=5s")
+            if said is not None and said.get("cluster_name") == self._name and not said.get("timed_out"):
+                return True
+            if said is not None and said.get("cluster_name") != self._name and "error" not in said:
+                if self._known:
+                    raise UsageError(f"somebody else has taken port {port.number} of {LOOPBACK} meanwhile")
+                return False
             pause.wait(0.1)
             waited += 0.1
         raise UsageError(f"OpenSearch was not ready within {READY_SECONDS:.0f} s; its log is {self.log}")
@@ -265,15 +283,16 @@ def existing_url(environ: Mapping[str, str]) -> str | None:
     return url or None
 
 
-def _get(port: int, path: str) -> dict[str, Any] | None:
-    """The answer, or None when there is none, or none that is fine."""
+def _ask(port: int, path: str) -> dict[str, Any] | None:
+    """What is answered, empty where that is no JSON object; None where nobody answers."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=10)
     try:
         connection.request("GET", path)
-        response = connection.getresponse()
-        body = response.read()
-        return dict(json.loads(body)) if response.status == http.HTTPStatus.OK else None
-    except (OSError, http.client.HTTPException, ValueError):
+        said = json.loads(connection.getresponse().read())
+    except (OSError, http.client.RemoteDisconnected):
         return None
+    except (http.client.HTTPException, ValueError):
+        return {}
     finally:
         connection.close()
+    return said if isinstance(said, dict) else {}

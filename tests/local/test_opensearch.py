@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import http.client
+import http.server
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +18,7 @@ import pytest
 from aetherstream.errors import UsageError
 from aetherstream.local.environment import choose_port
 from aetherstream.local.opensearch import LocalOpenSearch, existing_url
+from tests.integration.ground import until
 from tests.opensearch_fixture import ServerFactory
 
 
@@ -115,6 +118,34 @@ def test_two_servers_take_ports_of_their_own(opensearch_server: ServerFactory) -
     one, other = opensearch_server(), opensearch_server()
     uuids = {call("GET", server.url)["cluster_uuid"] for server in (one, other)}
     assert (one.url != other.url, len(uuids)) == (True, 2)
+
+
+@pytest.mark.integration
+def test_a_port_that_somebody_takes_first_is_left_to_him(tmp_path: Path, opensearch: str) -> None:
+    server = LocalOpenSearch(tmp_path)
+    server.launch()
+    taken = port_of(server.url)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", taken), http.server.BaseHTTPRequestHandler) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        try:
+            server.wait()
+            assert call("GET", server.url)["version"]["distribution"] == "opensearch"
+            assert port_of(server.url) != taken
+        finally:
+            server.close()
+            other.shutdown()
+            thread.join()
+
+
+@pytest.mark.integration
+def test_a_server_that_died_by_itself_is_stopped_and_started_like_another(opensearch_server: ServerFactory) -> None:
+    server = opensearch_server()
+    server.signal(signal.SIGTERM)
+    until(lambda: not server.running, "the server has ended")
+    server.stop()
+    server.start()
+    assert server.running
 
 
 @pytest.mark.integration
