@@ -18,11 +18,13 @@ from aetherstream.record_delivery import Delivered, RecordDelivery
 from aetherstream.records import KinesisRecords, sortable
 from aetherstream.report import Report
 from aetherstream.timings import Timings
+from tests.simulation.broken_drains import BROKEN_DRAINS, NotesNoSpill, SpillsNothing
 from tests.simulation.broken_redrives import BROKEN_REDRIVES
 from tests.simulation.faults import Fault
 from tests.simulation.models import held_lines
 from tests.simulation.recovery import RedriverVariant
 from tests.simulation.run import ANY, Setting, Simulation, Variant, parts
+from tests.simulation.spilling import DrainerVariant
 
 
 class _Overwriting:
@@ -341,6 +343,21 @@ KILLS = Setting(
 )
 
 
+POISONED = Setting({Fault.POISON: 0.3, Fault.REDRIVEN_EARLY: 0.4}, {"retries": 0, "batch_size": 5})
+OUTAGES = Setting(
+    {
+        Fault.SINK_DOWN: 0.5,
+        Fault.PARTIAL: 0.8,
+        Fault.KILLED_BEFORE: 0.2,
+        Fault.REFUSED: 0.2,
+        Fault.LATE: 0.1,
+        Fault.ABANDONED: 0.2,
+        Fault.LEASE_EXPIRED: 0.3,
+    },
+    {"age": -1, "retries": -1, "with_search": True, "spilling": True, "dos": ("pass", "pass", "conflict")},
+)
+
+
 SETTINGS = {
     "any": ANY,
     "latecomers": LATECOMERS,
@@ -350,16 +367,22 @@ SETTINGS = {
     "redrives": REDRIVES,
     "given up": GIVEN_UP,
     "kills": KILLS,
+    "poisoned": POISONED,
+    "outages": OUTAGES,
 }
 
 
+_SHOWN_BY = {"redrive notes no place": POISONED}
+
+
 class Broken(NamedTuple):
-    """An engine or a redrive with a part left out."""
+    """An engine, a redrive or a drain with a part left out."""
 
     variant: Variant | None = None
     setting: Setting = ANY
     """What brings it to light."""
     redriver: RedriverVariant | None = None
+    drainer: DrainerVariant | None = None
 
 
 BROKEN = {
@@ -385,6 +408,9 @@ BROKEN = {
     "a kill is never taken back": Broken(_ledger(_NeverTakesBackAKill), GIVEN_UP),
     "a crasher's keys are noted like any other's": Broken(_ledger(_NotesACrasherLikeAnyOther), KILLS),
     "crashers are never isolated": Broken(_ledger(_NeverIsolates)),
-    **{name: Broken(None, REDRIVES, redriver) for name, redriver in BROKEN_REDRIVES.items()},
+    **{name: Broken(None, _SHOWN_BY.get(name, REDRIVES), redriver) for name, redriver in BROKEN_REDRIVES.items()},
+    "the claim reserves no spill": Broken(_ledger(NotesNoSpill), OUTAGES),
+    "what is spilled is put nowhere": Broken(_engine(SpillsNothing), OUTAGES),
+    **{name: Broken(None, OUTAGES, None, drainer) for name, drainer in BROKEN_DRAINS.items()},
 }
 """What is left out → what has it not, and the schedules that show it."""

@@ -28,6 +28,8 @@ class Tally:
     attempts: int = 0
     dead_letters: int = 0
     redrives: int = 0
+    drains: int = 0
+    spilled: int = 0
     expired: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     failing: dict[int, str] = field(default_factory=dict)
@@ -35,7 +37,7 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Add another range."""
-        for name in ("schedules", "records", "attempts", "dead_letters", "redrives", "expired"):
+        for name in ("schedules", "records", "attempts", "dead_letters", "redrives", "drains", "spilled", "expired"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.faults += other.faults
         self.failing |= other.failing
@@ -50,6 +52,7 @@ class Tally:
         lines = [
             f"{self.schedules:,} schedules: {self.records:,} Kinesis records in {self.attempts:,} attempts",
             f"  {self.dead_letters:,} records in dead letters, {self.redrives:,} redrives and discards",
+            f"  {self.spilled:,} documents spilled, {self.drains:,} drains",
             f"  {self.expired:,} records expired unread",
             "faults injected:",
             *(f"  {self.faults[fault.name]:>12,}  {fault.value}" for fault in Fault),
@@ -68,6 +71,8 @@ def tally(first: int, last: int) -> Tally:
         done.attempts += len(simulation.attempts)
         done.dead_letters += len(simulation.dead)
         done.redrives += len(simulation.operators.attempts)
+        done.drains += len(simulation.drains.attempts)
+        done.spilled += sum(item.counters.get("search.spilled", 0) for item in simulation.table.items.values())
         done.expired += len(simulation.expired - simulation.table.settled)
         done.faults.update(fault.name for _, _, _, fault in simulation.world.log if fault)
         if wrong := check(simulation):

@@ -25,6 +25,7 @@ class Fault(Enum):
     # At the per-record sink
     PARTIAL = "some documents throttled"
     FLAKY = "document refused this time"
+    SINK_DOWN = "the per-record sink goes down"
     # At an attempt
     ABANDONED = "given up by Lambda, and goes on"
     RESPONSE_LOST = "response lost"
@@ -56,6 +57,7 @@ AT_BULK = AT_WRITE
 
 _WEIGHT = {
     Fault.OUTAGE: 0.15,
+    Fault.SINK_DOWN: 0.5,
     Fault.PASSED_CHECKPOINT: 0.5,
     Fault.DEPLOYED: 0.7,
     Fault.ABANDONED: 1.5,

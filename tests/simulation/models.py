@@ -17,21 +17,23 @@ from aetherstream.delivery.put import Head, PreconditionFailed
 from aetherstream.delivery.reader import Listed
 from aetherstream.errors import Rejected, Retryable
 from aetherstream.records import Event, sortable
-from aetherstream.sinks.base import Documents, Outcome
-from aetherstream.testing.builders import decompressed
+from aetherstream.sinks.base import Answer, Documents, Outcome
+from aetherstream.testing.builders import START, decompressed
 from aetherstream.testing.stores import MemoryObjects, MemoryProgress
 from tests.simulation.faults import AT_BULK, AT_PUT, AT_READ, AT_WRITE, Fault
 from tests.simulation.world import World
 
 BUCKET = "bucket"
 QUARANTINE = "quarantine"
+SPILL = "spill"
+_DOWN = "down"
 
 
 class Objects(MemoryObjects):
     """S3: conditional puts, answers that get lost, puts that land late. Watches that nothing is there twice."""
 
     def __init__(self, world: World) -> None:
-        super().__init__()
+        super().__init__(clock=lambda: world.now + START)
         self._world = world
         self._held: dict[str, Sequence[tuple[str, str]]] = {}
         self._events: Counter[tuple[str, str]] = Counter()
@@ -127,7 +129,8 @@ def _contents(key: str, body: bytes) -> list[tuple[str, str]]:
     """What an object holds, as (stage, event id or user record). Refusals of per-record sinks don't count here."""
     if key.startswith(QUARANTINE):
         return [(line["stage"], line["id"]) for line in held_lines(body) if line["stage"] != "deliver"]
-    return [("", line["_event_id"]) for line in held_lines(body)]
+    lines = (line["event"] if key.startswith(SPILL) else line for line in held_lines(body))
+    return [("", line["_event_id"]) for line in lines]
 
 
 class Table(MemoryProgress):
@@ -175,6 +178,10 @@ class Search:
     def __init__(self, world: World) -> None:
         self.name = "search"
         self.documents: dict[str, Event] = {}
+        self.down_until = 0.0
+        """While it is down, it takes nothing."""
+        self.refusing = False
+        """Whether it refuses every request then, or merely fails."""
         self._world = world
 
     def deliver(self, documents: Documents, seconds: float, /) -> Outcome:
@@ -183,13 +190,27 @@ class Search:
         items = list(zip(documents.ids, documents.bodies, strict=True))
         for start in range(0, len(items), 3):
             bulk = {document_id: orjson.loads(line) for document_id, line in items[start : start + 3]}
+            why = "throttled"
             try:
-                self._world.effect(f"bulk {' '.join(bulk)}", lambda bulk=bulk: self._store(bulk, outcome), AT_BULK)  # type: ignore[misc]
+                self._request(bulk, outcome)
             except Retryable as error:
-                outcome.undelivered.update(dict.fromkeys(bulk, str(error)))
+                why = str(error)
+                outcome.undelivered.update(dict.fromkeys(bulk, why))
                 for document_id in bulk:
                     outcome.rejected.pop(document_id, None)
+            failed = len(bulk.keys() & outcome.undelivered)
+            refused = self.refusing and why == _DOWN
+            outcome.answers.append(Answer(len(bulk), failed, why if failed else "", refused))
         return outcome
+
+    def _request(self, bulk: Mapping[str, Event], outcome: Outcome) -> None:
+        if self.is_down():
+            raise Retryable(_DOWN)
+        self._world.effect(f"bulk {' '.join(bulk)}", lambda: self._store(bulk, outcome), AT_BULK)
+
+    def is_down(self) -> bool:
+        """Whether it takes nothing now."""
+        return self._world.now < self.down_until and not self._world.calm
 
     def _store(self, bulk: Mapping[str, Event], outcome: Outcome) -> None:
         for document_id, document in bulk.items():

@@ -30,6 +30,7 @@ from tests.simulation.models import BUCKET, QUARANTINE, Objects, Search, Table
 from tests.simulation.parallel import Interleaved
 from tests.simulation.reading import Reading
 from tests.simulation.recovery import Operators, RedriverVariant, records_of
+from tests.simulation.spilling import Breakers, DrainerVariant, Drains
 from tests.simulation.stream import Shard, Stream
 from tests.simulation.workload import Shape
 from tests.simulation.world import Attempt, World
@@ -92,6 +93,7 @@ class Simulation:
     setting: Setting = ANY
     cut: Cut = WHOLE
     redriver: RedriverVariant | None = None
+    drainer: DrainerVariant | None = None
     pipeline: str = PIPELINE
 
     def __post_init__(self) -> None:
@@ -101,12 +103,13 @@ class Simulation:
         plan, self.rng = random.Random(f"plan {self.seed}"), random.Random(f"course {self.seed} {cut.dice}")
         self.profile = profile = Profile.draw(plan, self.setting.only).without(cut.without)
         self.shape = replace(Shape.draw(plan), **self.setting.shape)
-        self.stream = Stream(plan, profile, cut.dropped, plain=self.shape.plain)
+        self.stream = Stream(plan, profile, cut.dropped, plain=self.shape.plain, dos=self.shape.dos)
         self.world = World(self.rng, profile, cut.spared)
         self.world.eagerness = self.shape.eagerness
         self.objects = Objects(self.world)
         self.table = Table(self.world)
         self.search = Search(self.world)
+        self.breakers = Breakers(self.world)
         self.settings = MappingSettings(
             stream_arn=STREAM,
             function_arn=_FUNCTION,
@@ -127,6 +130,7 @@ class Simulation:
         self.finished: set[str] = set()
         """Names of the Kinesis records that the mapping has moved past."""
         self.operators = Operators(self, self.redriver)
+        self.drains = Drains(self, self.drainer)
         self.cores: dict[str, Any] = {}
         self._idle: list[Process] = []
         self._made = 0
@@ -144,12 +148,15 @@ class Simulation:
             self._become_calm()
             self._until_idle()
             self._recover()
+            self.drains.settle_all()
+            self.world.now += 60  # until each process looks again how the breaker stands
             # One more healthy record for each open shard: what discards left open is emptied by its batch.
             for shard in self.stream.shards.values():
                 if not shard.closed:
                     self.stream.ending(shard, self.world.now + START)
             self._until_idle()
             self.world.end_abandoned()
+            self.drains.settle_all()
         finally:
             self.world.end_abandoned(kill=True)
         return self
@@ -182,6 +189,7 @@ class Simulation:
             self._become_calm()
         world.others()
         self.operators.take_turns()
+        self.drains.take_turns()
         for name in self._mapping.shards:
             at = self._mapping.checkpoint(name)
             seen = self.checkpoints.setdefault(name, [])
@@ -321,6 +329,7 @@ def parts(simulation: Simulation, name: str, version: str) -> dict[str, Any]:
         "ledger": Ledger(simulation.table, name),
         "quarantine": Quarantine(bucket=BUCKET, prefix=QUARANTINE, pipeline=PIPELINE),
         "record_sinks": [simulation.search] if shape.with_search else [],
+        "standbys": {"search": simulation.drains.standby()} if shape.spills else {},
         "executor": Interleaved(simulation.world) if shape.interleaved else InlineExecutor(),
         "version": lambda: version,
     }

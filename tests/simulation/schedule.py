@@ -8,6 +8,7 @@ from tests.simulation.check import check
 from tests.simulation.faults import Fault
 from tests.simulation.recovery import RedriverVariant
 from tests.simulation.run import ANY, WHOLE, Cut, Setting, Simulation, Variant
+from tests.simulation.spilling import DrainerVariant
 
 
 def judge(
@@ -15,10 +16,11 @@ def judge(
     variant: Variant | None = None,
     setting: Setting = ANY,
     redriver: RedriverVariant | None = None,
+    drainer: DrainerVariant | None = None,
     cut: Cut = WHOLE,
 ) -> list[str]:
     """Run a schedule; what is wrong with it."""
-    return check(Simulation(seed, variant, setting, cut, redriver).run())
+    return check(Simulation(seed, variant, setting, cut, redriver, drainer).run())
 
 
 def schedule(
@@ -26,10 +28,11 @@ def schedule(
     variant: Variant | None = None,
     setting: Setting = ANY,
     redriver: RedriverVariant | None = None,
+    drainer: DrainerVariant | None = None,
     cut: Cut = WHOLE,
 ) -> str:
     """A schedule as text: what was sent, what happened, what is wrong."""
-    simulation = Simulation(seed, variant, setting, cut, redriver).run()
+    simulation = Simulation(seed, variant, setting, cut, redriver, drainer).run()
     text = [f"seed {seed}: {simulation.shape}", f"{simulation.settings}", "faults:"]
     text += [f"  {fault.value}: {rate:g}" for fault, rate in simulation.profile.rates.items()]
     for sent in simulation.stream.sent():

@@ -13,6 +13,7 @@ from tests.simulation.faults import Fault
 from tests.simulation.recovery import RedriverVariant
 from tests.simulation.run import ANY, WHOLE, Cut, Setting, Simulation, Variant
 from tests.simulation.schedule import schedule, words
+from tests.simulation.spilling import DrainerVariant
 
 _TRIES = 3_000
 _DICE = 8
@@ -27,9 +28,10 @@ class Shrinker:
         variant: Variant | None = None,
         setting: Setting = ANY,
         redriver: RedriverVariant | None = None,
+        drainer: DrainerVariant | None = None,
     ) -> None:
         self._made = seed, variant, setting
-        self._redriver = redriver
+        self._operators = redriver, drainer
         self._left = _TRIES
         self._kind = ""
         self._kind, self._size, self._last = self._measure(WHOLE)
@@ -53,7 +55,7 @@ class Shrinker:
     def _measure(self, cut: Cut) -> tuple[str, tuple[int, int], Simulation]:
         """Which promise is broken first (empty: none), and how much happens: records and lines of the log."""
         self._left -= 1
-        simulation = Simulation(*self._made, cut, self._redriver).run()
+        simulation = Simulation(*self._made, cut, *self._operators).run()
         kinds = {wrong.partition(":")[0] for wrong in check(simulation)}
         kind = self._kind if self._kind in kinds else min(kinds, default="")
         return kind, (sum(1 for _ in simulation.stream.sent()), len(simulation.world.log)), simulation
@@ -90,10 +92,11 @@ def shrunk(
     variant: Variant | None = None,
     setting: Setting = ANY,
     redriver: RedriverVariant | None = None,
+    drainer: DrainerVariant | None = None,
 ) -> str:
     """The smallest failing schedule as text, with the command that replays it."""
-    cut = Shrinker(seed, variant, setting, redriver).smallest()
+    cut = Shrinker(seed, variant, setting, redriver, drainer).smallest()
     if cut is None:
         return f"seed {seed}: all is well"
-    text = schedule(seed, variant, setting, redriver, cut)
+    text = schedule(seed, variant, setting, redriver, drainer, cut)
     return f"{text}\nReplay: python -m tests.simulation {' '.join([str(seed), *words(cut)])}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from aetherstream.local.esm import StreamRecord
 from aetherstream.testing.builders import START
 from tests.simulation.faults import Fault, Profile
-from tests.simulation.workload import Item, Sent, draw_item
+from tests.simulation.workload import ODD, ORDINARY, Item, Sent, draw_item
 
 KEYS = ("k0", "k1", "k2", "k3")
 
@@ -35,14 +35,20 @@ class Shard:
 class Stream:
     """All shards of a schedule, parents before children."""
 
-    def __init__(self, rng: random.Random, profile: Profile, dropped: frozenset[str], *, plain: bool) -> None:
-        """`dropped`: names of records that are not sent after all; `plain`: every record simply passes."""
+    def __init__(
+        self, rng: random.Random, profile: Profile, dropped: frozenset[str], *, plain: bool, dos: Sequence[str]
+    ) -> None:
+        """`dropped`: names of records that are not sent after all; `plain`: every record simply passes.
+
+        `dos`: what they do; empty: anything.
+        """
         self.shards: dict[str, Shard] = {}
         self.retention = rng.choice((8.0, 20.0, 40.0))
         if not profile.has(Fault.EXPIRED):
             self.retention = float("inf")
         self._rng, self._profile, self._dropped = rng, profile, dropped
         self._odd = rng.random() < 0.8 and not plain
+        self._dos = dos or ORDINARY + (ODD if self._odd else ())
         self._most = rng.choice((2, 4, 8))
         self._pace = rng.choice((0.0, 0.3, 3.0))
         if rng.random() < 0.25:
@@ -84,7 +90,7 @@ class Stream:
             sequence += rng.randint(1, 6)
             at += rng.random() * self._pace
             count = rng.choice((1, 1, 1, 2, 3, 0 if self._odd else 1))
-            items = tuple(draw_item(rng, self._profile, self._odd) for _ in range(count))
+            items = tuple(draw_item(rng, self._profile, self._dos) for _ in range(count))
             sent = Sent(shard.name, sequence, at, items, rng.choice(shard.keys))
             if sent.name not in self._dropped:
                 shard.add(sent)

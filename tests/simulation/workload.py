@@ -93,11 +93,11 @@ class Sent:
         return StreamRecord(str(self.sequence), self.key, data if payloads else b"{oops", self.arrival)
 
 
-def draw_item(rng: random.Random, profile: Profile, odd: bool) -> Item:
-    """Draw a user record."""
+def draw_item(rng: random.Random, profile: Profile, dos: Sequence[str]) -> Item:
+    """Draw a user record; `dos`: what it may do, unless it kills."""
     if profile.happens(Fault.POISON, rng):
         return Item(rng.choice(KILLERS), rng.choice(PARTITIONS))
-    return Item(rng.choice(ORDINARY + (ODD if odd else ())), rng.choice(PARTITIONS))
+    return Item(rng.choice(dos), rng.choice(PARTITIONS))
 
 
 class Steps:
@@ -155,7 +155,7 @@ class Decoder(JsonLists):
         events = super().decode(records, start, end, rejections)
         if any(value["do"] == "kill" for value in events.values):
             self._world.note("decodes a poisonous record", Fault.POISON)
-            raise Killed
+            raise self._world.killed()
         return events
 
 
@@ -210,6 +210,10 @@ class Shape:
     """The effect before which attempts are given up, 0: any."""
     plain: bool = False
     """Whether every record simply passes."""
+    dos: tuple[str, ...] = ()
+    """What the records do; empty: anything, in some schedules."""
+    spilling: bool = False
+    """Whether the per-record sink, if there is one, has a circuit breaker and a spill, and is drained."""
     interleaved: bool = False
     """Whether the puts of an attempt take turns; else each is done before the next one begins, in any order."""
 
@@ -226,6 +230,7 @@ class Shape:
             retries=rng.choice((-1, -1, 0, 1, 3)),
             eagerness=rng.choice((0.03, 0.15, 0.4)),
             interleaved=rng.random() < 0.1,
+            spilling=rng.random() < 0.5,
         )
 
     def core(self, version: str, world: World, sinks: Sequence[ObjectSink] | None = None) -> Core:
@@ -249,6 +254,11 @@ class Shape:
             S3Archive("staging", bucket=BUCKET, prefix="staging"),
         ]
         return [sink for sink in sinks if sink.name in self.places]
+
+    @property
+    def spills(self) -> bool:
+        """Whether there is a per-record sink, with all that stands in for it in an outage."""
+        return self.with_search and self.spilling
 
     def sinks(self) -> tuple[str, ...]:
         """All sinks."""

@@ -52,6 +52,8 @@ class Attempt:
     """Whether its end may look like that of a killed one."""
     effects: int = 0
     doomed: bool = False
+    dead: bool = False
+    """Killed: whatever it still tries in a `finally` does not happen."""
     go: threading.Lock = field(default_factory=threading.Lock)
     back: threading.Lock = field(default_factory=threading.Lock)
 
@@ -148,6 +150,8 @@ class World:
 
     def effect(self, what: str, act: Callable[[], T], among: frozenset[Fault], *, progress: bool = False) -> T:
         """Perform a request, or let something of `among` happen to it. Others take their turns before."""
+        if self.current is not None and self.current.dead:
+            raise Killed
         self._take_turns()
         fault = self.draw(among)
         self.note(what, fault)
@@ -161,12 +165,18 @@ class World:
             with suppress(*_LANDS_UNSEEN):
                 act()
         if fault in KILLS:
-            raise Killed
+            raise self.killed()
         if fault is Fault.CONFLICT:
             raise Conflict
         if fault is Fault.RESENT:
             return act()
         raise Retryable(fault.value)
+
+    def killed(self) -> Killed:
+        """What ends the process of the attempt, to be raised."""
+        if self.current is not None:
+            self.current.dead = True
+        return Killed()
 
     def draw(self, among: frozenset[Fault]) -> Fault | None:
         """Which of these faults happens now."""
@@ -197,7 +207,7 @@ class World:
                 attempt.go.acquire()
                 self.job = job
                 if attempt.doomed:
-                    raise Killed
+                    raise self.killed()
             elif attempt.abandoned:
                 pass
             else:
