@@ -10,7 +10,11 @@ from tests.faults.load import Sender, killers_among, on_stream
 from tests.faults.partial import PartialFailures
 from tests.faults.scenarios import Scenario, Scene
 from tests.faults.verdict import Verdict, judge
+from tests.faults.wire import Wire
 from tests.integration.ground import Ground
+
+PATIENCE = 600.0
+"""Seconds until a run that does not end counts as hanging: long, because a busy machine starts functions slowly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,8 @@ def run(bench: Bench, scenario: Scenario, records: int, times: int | None = None
     with ExitStack() as undo:
         proxy = undo.enter_context(Microburst(bench.stack.endpoint))
         partial = undo.enter_context(PartialFailures(bench.stack.endpoint))
-        ways = {"direct": bench.stack.endpoint, "microburst": proxy.url, "partial": partial.url}
+        wire = undo.enter_context(Wire(proxy.url, scenario.spoils))
+        ways = {"direct": bench.stack.endpoint, "microburst": proxy.url, "partial": partial.url, "wire": wire.url}
         proxy.obey(*(dict(rule) for rule in scenario.rules))
         flow = undo.enter_context(
             Timed(
@@ -50,7 +55,7 @@ def run(bench: Bench, scenario: Scenario, records: int, times: int | None = None
                 pipeline=scenario.pipeline,
                 variables=scenario.variables,
                 mapping={"batch_size": scenario.batch, "batching_window": 0, **scenario.mapping},
-                endpoint=proxy.url,
+                endpoint=wire.url if scenario.spoils else proxy.url,
             )
         )
         client = bench.client(ways[scenario.producer])
@@ -59,13 +64,9 @@ def run(bench: Bench, scenario: Scenario, records: int, times: int | None = None
         if scenario.during is not None:
             own = scenario.during(Scene(bench, ground, flow, proxy, times or scenario.times))
         sender.join()
-        progress = flow.drain(120 * RATE)
-        injected = _injected(scenario, own, proxy.injected(), partial.refused)
+        progress = flow.drain(PATIENCE * RATE)
+        injected = scenario.killers + own + proxy.injected() + wire.spoilt + partial.refused
     return _outcome(scenario, ground, sender.payloads, len(killers), injected, progress.invocations)
-
-
-def _injected(scenario: Scenario, own: int, by_microburst: int, refused: int) -> int:
-    return scenario.killers + own + by_microburst + (refused if scenario.producer == "partial" else 0)
 
 
 def _outcome(
@@ -86,7 +87,5 @@ def _outcome(
     wrong += [f"{shard} has open keys" for shard, item in ground.progress().items() if item.open]
     wrong += [f"{injected} faults, fewer than {scenario.at_least}"] * (injected < scenario.at_least)
     wrong += ["the producer sent nothing twice"] * (scenario.resends and not verdict.resent)
-    good = sum(data.startswith(b"{") for data in set(stream.values()))
-    wrong += [f"{verdict.identities} identities, not {good}"] * (identified and verdict.identities != good)
     attempts = sum(item.epoch for item in ground.progress().values())
     return Outcome(scenario, injected, invocations, attempts, verdict, crashed, dead, tuple(wrong))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.faults.bench import RATE, Bench, Microburst, Timed
+from tests.faults.wire import Spoil
 from tests.integration.ground import Ground, until
 
 HOUR = 3600.0
@@ -28,7 +29,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A row of the table. `rules` are microburst's, in force from the first record to the last."""
+    """A row of the table. What `rules` and `spoils` say is in force from the first record to the last."""
 
     name: str
     fault: str
@@ -36,13 +37,16 @@ class Scenario:
     unit: str
     """What `injected` counts."""
     rules: tuple[Mapping[str, Any], ...] = ()
+    """What microburst does to calls."""
+    spoils: tuple[Spoil, ...] = ()
+    """What the proxy of `wire.py` does to requests."""
     during: Callable[[Scene], int] | None = None
     """Runs while the records flow; returns how many faults it injected itself."""
     times: int = 1
     at_least: int = 1
     """So many faults must have been injected, or the run proves nothing."""
     producer: str = "direct"
-    """By which way the producer reaches Kinesis: direct, microburst, or partial (the proxy of `partial.py`)."""
+    """By which way the producer reaches Kinesis: direct, microburst, wire, or partial (the proxy of `partial.py`)."""
     killers: int = 0
     """How many records kill the process that runs the step on them."""
     pipeline: str = DRILL
@@ -113,7 +117,6 @@ SLOW_PUTS: dict[str, Any] = {
 }
 """The objects of an attempt come one after the other, so that it can be seen in its middle."""
 
-# No rule here loses S3's answer to a put: it has no body to cut, so microburst's `abort_frac` mostly lets it through.
 SCENARIOS = (
     Scenario(
         "s3-slow-down",
@@ -132,17 +135,18 @@ SCENARIOS = (
     ),
     Scenario(
         "s3-reset-in-upload",
-        "the connection is reset when half of an object has been sent: 20 % of the puts",
+        "the connection is reset when half of an object has got through: one of five puts",
         "resets",
-        (
-            {
-                "service": "s3",
-                "operation": "PutObject",
-                "probability": 0.3,
-                "request": {"cut_upload": {"after_frac": 0.5}},
-            },
-        ),
-        at_least=20,
+        spoils=(Spoil("upload", "PutObject", 5),),
+        at_least=10,
+    ),
+    Scenario(
+        "s3-lost-answers",
+        "S3 stores the object, and the answer is lost: one of three puts that S3 takes",
+        "answers",
+        spoils=(Spoil("answer", "PutObject", 3),),
+        at_least=15,
+        in_suite=False,
     ),
     Scenario(
         "s3-time-out",
@@ -169,9 +173,9 @@ SCENARIOS = (
     ),
     Scenario(
         "dynamodb-lost-answers",
-        "DynamoDB writes the progress item, and the answer is lost: 30 % of the writes",
+        "DynamoDB writes the progress item, and the answer is lost: one of three writes",
         "answers",
-        ({"service": "dynamodb", "operation": "PutItem", "probability": 0.3, "response": {"abort_frac": 0.0}},),
+        spoils=(Spoil("answer", "PutItem", 3),),
         at_least=5,
         in_suite=False,
     ),
@@ -212,17 +216,10 @@ SCENARIOS = (
     ),
     Scenario(
         "kinesis-lost-answers",
-        "Kinesis stores the records, and the answer is lost: every third PutRecords",
+        "Kinesis stores the records, and the answer is lost: one of three PutRecords",
         "answers",
-        (
-            {
-                "service": "kinesis",
-                "operation": "PutRecords",
-                "sequence": {"fail": 1, "pass": 2},
-                "response": {"abort_frac": 0.3},
-            },
-        ),
-        producer="microburst",
+        spoils=(Spoil("answer", "PutRecords", 3),),
+        producer="wire",
         pipeline=IDENTIFIED,
         resends=True,
     ),
@@ -231,8 +228,8 @@ SCENARIOS = (
         "the function is killed (-9) between two objects of a batch",
         "kills",
         (SLOW_PUTS,),
-        kill,
-        3,
+        during=kill,
+        times=3,
         in_suite=False,
     ),
     Scenario(
@@ -246,7 +243,12 @@ SCENARIOS = (
         in_suite=False,
     ),
     Scenario(
-        "restart", "the stack is restarted under load, in the middle of a batch", "restarts", (SLOW_PUTS,), restart, 2
+        "restart",
+        "the stack is restarted under load, in the middle of a batch",
+        "restarts",
+        (SLOW_PUTS,),
+        during=restart,
+        times=2,
     ),
     Scenario(
         "s3-hour",
@@ -265,20 +267,15 @@ SCENARIOS = (
     ),
     Scenario(
         "all-at-once",
-        "S3 slows down and cuts uploads, DynamoDB throttles and loses answers, the function is killed",
+        "S3 slows down, cuts uploads and loses answers, DynamoDB throttles and loses answers, one request of ten each; "
+        "and the function is killed",
         "faults",
         (
             refuse("s3", "SlowDown", 503, operation="PutObject", probability=0.1),
-            {
-                "service": "s3",
-                "operation": "PutObject",
-                "probability": 0.1,
-                "request": {"cut_upload": {"after_frac": 0.5}},
-            },
             refuse("dynamodb", "ThrottlingException", 400, probability=0.1),
-            {"service": "dynamodb", "operation": "PutItem", "probability": 0.1, "response": {"abort_frac": 0.0}},
             SLOW_PUTS,
         ),
+        (Spoil("upload", "PutObject", 10), Spoil("answer", "PutObject", 10), Spoil("answer", "PutItem", 10)),
         kill,
         3,
         at_least=20,

@@ -47,9 +47,20 @@ def test_a_payload_that_never_got_to_the_stream_is_unsent() -> None:
     assert judge([*STREAM.values(), b'{"order":4}'], STREAM, LINES, ENVELOPES).wrong == {"unsent": 1}
 
 
-def test_what_a_producer_sent_twice_is_counted_apart_and_is_one_identity() -> None:
-    stream = {**STREAM, "s:4": b'{"order":2}'}
-    lines = [*LINES, {"order": 2, "_event_id": "s:4:0"}]
-    lines = [{**line, "_identity": f"[{line['order']}]"} for line in lines]
-    verdict = judge(STREAM.values(), stream, lines, ENVELOPES, identified=True)
-    assert (verdict.wrong, verdict.resent, verdict.identities) == ({}, 1, 2)
+RESENT = {**STREAM, "s:4": b'{"order":2}'}
+RESENT_LINES = [{**line, "_identity": f"[{line['order']}]"} for line in [*LINES, {"order": 2, "_event_id": "s:4:0"}]]
+
+
+def test_what_a_producer_sent_twice_is_counted_apart_and_gone_by_identity() -> None:
+    verdict = judge(STREAM.values(), RESENT, RESENT_LINES, ENVELOPES, identified=True)
+    assert (verdict.wrong, verdict.resent, verdict.left) == ({}, 1, 0)
+
+
+def test_an_identity_that_is_not_the_events_own_leaves_it_doubled() -> None:
+    lines = [{**line, "_identity": line["_event_id"]} for line in RESENT_LINES]
+    assert judge(STREAM.values(), RESENT, lines, ENVELOPES, identified=True).wrong == {"left": 1}
+
+
+def test_one_identity_for_two_events_loses_one() -> None:
+    lines = [{**line, "_identity": "[]"} for line in RESENT_LINES]
+    assert judge(STREAM.values(), RESENT, lines, ENVELOPES, identified=True).wrong == {"left": 1}

@@ -10,7 +10,7 @@ import orjson
 
 from aetherstream.records import Event
 
-EVERYTHING = ("lost", "doubled", "strayed", "altered", "unsent")
+EVERYTHING = ("lost", "doubled", "strayed", "altered", "unsent", "left")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Verdict:
     """Put by the application, told to be delivered, and not on the stream."""
     resent: int
     """On the stream again because a producer that got no answer sent them again: other positions, so other records."""
-    identities: int | None = None
-    """Where `identity:` is set: how many distinct `_identity` values the archive's lines have."""
+    left: int | None = None
+    """Where `identity:` is set: events sent that do not stand exactly once when one line of each identity is kept."""
 
     @property
     def wrong(self) -> dict[str, int]:
@@ -56,21 +56,34 @@ def judge(
     )
     found = Counter(str(line["_event_id"]) for line in lines) + Counter(str(one["id"]) for one in quarantined)
     altered = sum(
-        {name: value for name, value in line.items() if not name.startswith("_")} != orjson.loads(data)
+        _content(line) != _content(orjson.loads(data))
         for line in lines
         if (data := stream.get(line["_event_id"].rpartition(":")[0])) is not None and _is_good(data)
     )
     held = set(stream.values())
+    sent = set(sent)
     return Verdict(
         records=len(stream),
         lost=len(expected.keys() - found.keys()),
         doubled=sum(count - 1 for count in found.values()),
         strayed=len(found.keys() - expected.keys()),
         altered=altered,
-        unsent=len(set(sent) - held),
+        unsent=len(sent - held),
         resent=len(stream) - len(held),
-        identities=len({line["_identity"] for line in lines}) if identified else None,
+        left=_left(sent, lines) if identified else None,
     )
+
+
+def _left(sent: Iterable[bytes], lines: Iterable[Event]) -> int:
+    wanted = Counter(_content(orjson.loads(data)) for data in sent if _is_good(data))
+    kept = Counter(_content(line) for line in {line["_identity"]: line for line in lines}.values())
+    return ((wanted - kept) + (kept - wanted)).total()
+
+
+def _content(event: Event) -> bytes:
+    """An event without what the pipeline added to it."""
+    named = {name: value for name, value in event.items() if not name.startswith("_")}
+    return orjson.dumps(named, option=orjson.OPT_SORT_KEYS)
 
 
 def _is_good(data: bytes) -> bool:
