@@ -1,0 +1,129 @@
+"""COPY of Redshift, parsed: what is loaded into which columns of which table, and how it is to be read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from aetherstream.local.redshift.errors import NotSupported, StandInError
+from aetherstream.local.redshift.lexer import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A COPY statement.
+
+    `table` is quoted for PostgreSQL. `jsonpaths` is the place of a JSONPaths file; without one, keys are matched with
+    the names of columns (`ignore_case`: whatever their case). `compression` is "", "gzip" or "zstd".
+    """
+
+    table: str
+    source: str
+    columns: tuple[str, ...] = ()
+    manifest: bool = False
+    jsonpaths: str = ""
+    ignore_case: bool = False
+    compression: str = ""
+    time_format: str = ""
+    date_format: str = ""
+    no_load: bool = False
+    truncate_columns: bool = False
+    round_decimals: bool = False
+    blanks_as_null: bool = False
+    empty_as_null: bool = False
+
+
+_SWITCHES = {"compupdate", "statupdate"}
+_ROLE = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/[\w+=,.@/-]+\Z|default\Z")
+_TIME_FORMATS = {"auto", "epochsecs", "epochmillisecs", "YYYY-MM-DD HH:MI:SS", "YYYY-MM-DD HH:MI:SSOF"}
+_DATE_FORMATS = {"auto", "YYYY-MM-DD"}
+
+
+def parse_copy(reader: Reader) -> Copy:
+    """The statement from COPY on. Raises `StandInError` where it is wrong, or beyond the stand-in."""
+    reader.expect("copy")
+    table = reader.table()
+    columns = tuple(reader.names()) if reader.peek().word == "(" else ()
+    reader.expect("from")
+    source = reader.next().value
+    if not re.match(r"s3://[^/]+/.", source, re.DOTALL):
+        raise NotSupported("COPY from anything but s3://bucket/key")
+    copy = Copy(table, source, columns)
+    json = authorized = False
+    while not reader.done:
+        if reader.took("iam_role"):
+            _check_role(reader)
+            authorized = True
+        elif reader.took("format"):
+            reader.took("as")
+            reader.expect("json")
+            json, copy = True, _json(reader, copy)
+        elif reader.took("json"):
+            reader.took("as")
+            json, copy = True, _json(reader, copy)
+        else:
+            copy = _option(reader, copy)
+    if not authorized:
+        raise StandInError("XX000", "COPY needs authorization: IAM_ROLE is missing")
+    if not json:
+        raise NotSupported("COPY of anything but FORMAT JSON")
+    return copy
+
+
+def _option(reader: Reader, copy: Copy) -> Copy:
+    if reader.took("manifest"):
+        return replace(copy, manifest=True)
+    if compression := reader.took_any("gzip", "zstd"):
+        return replace(copy, compression=compression)
+    if reader.took("noload"):
+        return replace(copy, no_load=True)
+    if reader.took("truncatecolumns"):
+        return replace(copy, truncate_columns=True)
+    if reader.took("roundec"):
+        return replace(copy, round_decimals=True)
+    if reader.took("blanksasnull"):
+        return replace(copy, blanks_as_null=True)
+    if reader.took("emptyasnull"):
+        return replace(copy, empty_as_null=True)
+    if option := reader.took_any("timeformat", "dateformat"):
+        reader.took("as")
+        form = reader.next().value
+        if form not in (_TIME_FORMATS if option == "timeformat" else _DATE_FORMATS):
+            raise NotSupported(f"{option.upper()} {form!r}")
+        return replace(copy, time_format=form) if option == "timeformat" else replace(copy, date_format=form)
+    if option := reader.took_any(*_SWITCHES):
+        reader.took_any("on", "off", "true", "false", "preset")
+        return copy
+    if reader.took("maxerror"):
+        reader.took("as")
+        count = reader.next().text
+        if count not in ("0", "1"):
+            raise NotSupported(f"MAXERROR {count}: only 0 and 1, which fail at the first error,")
+        return copy
+    if reader.took("region"):
+        reader.took("as")
+        _ = reader.next().value
+        return copy
+    if reader.took("comprows"):
+        reader.next()
+        return copy
+    raise NotSupported(f"COPY ... {reader.peek().text.upper()}")
+
+
+def _json(reader: Reader, copy: Copy) -> Copy:
+    how = reader.next().value
+    if how == "auto":
+        return copy
+    if how == "auto ignorecase":
+        return replace(copy, ignore_case=True)
+    if how.startswith("s3://"):
+        return replace(copy, jsonpaths=how)
+    raise NotSupported(f"JSON {how!r}")
+
+
+def _check_role(reader: Reader) -> None:
+    if reader.took("default"):
+        return
+    for role in reader.next().value.split(","):
+        if not _ROLE.match(role):
+            raise StandInError("XX000", f"Invalid role: {role!r} is no ARN of an IAM role")
