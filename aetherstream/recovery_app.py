@@ -135,6 +135,7 @@ def service_of(
             dead_letters=settings.dead_letters,
             exactly_once=pipeline.file.delivery == "exactly_once",
             sinks={sink.name: f"{sink.target.bucket}/{sink.target.prefix}" for sink in core.sinks},
+            record_sinks=[place.name for place in core.places],
         )
 
     def redriver(owner: str, core: Core = core) -> Redriver:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -61,12 +61,7 @@ def replay(
         raise UsageError(f"--to {end.isoformat()} is not after --from {start.isoformat()}")
     stack = deployed()
     recovery = Recovery(stack, wait=wait)
-    unknown = [name for name in (*into, *([archive] if archive else [])) if name not in recovery.about["sinks"]]
-    if unknown:
-        from aetherstream.transforms.mistakes import nearest
-
-        sinks = list(recovery.about["sinks"])
-        raise UsageError(f"the pipeline has no sink {unknown[0]!r}{nearest(unknown[0], sinks)}")
+    _check_sinks(recovery.about, into, archive)
     if archive is None:
         units = _of_stream(stack, shards, start, end)
     else:
@@ -81,6 +76,18 @@ def replay(
     click.echo(json.dumps(totals.facts()) if as_json else "\n".join(totals.lines()))
     if totals.left:
         raise SystemExit(1)
+
+
+def _check_sinks(about: Mapping[str, Any], into: tuple[str, ...], archive: str | None) -> None:
+    from aetherstream.transforms.mistakes import nearest
+
+    documents = about.get("record_sinks", ())
+    sinks = [*about["sinks"], *documents]
+    for name in (*into, *([archive] if archive else [])):
+        if name not in sinks:
+            raise UsageError(f"the pipeline has no sink {name!r}{nearest(name, sinks)}")
+    if archive in documents:
+        raise UsageError(f"--archive {archive}: only the objects of a sink in S3 can be read again")
 
 
 @dataclass(slots=True)

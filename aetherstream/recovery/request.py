@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -32,6 +32,8 @@ class About:
     exactly_once: bool
     sinks: Mapping[str, str] = field(default_factory=dict)
     """By sink that writes objects: `bucket/prefix`."""
+    record_sinks: Sequence[str] = ()
+    """The sinks that take single documents."""
 
     def as_json(self) -> Answer:
         """See `about` of the answer to `describe`."""

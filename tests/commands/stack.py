@@ -20,6 +20,7 @@ from aetherstream.pipeline import load
 from aetherstream.recovery_app import service_of
 from aetherstream.report import Report
 from aetherstream.settings import Settings
+from aetherstream.sinks.base import RecordSink
 from aetherstream.testing.builders import SHARD, kinesis_records
 from aetherstream.testing.kinesis import FakeKinesis, StoredRecord, client_error
 from aetherstream.testing.stores import InlineExecutor, MemoryObjects, MemoryProgress
@@ -46,6 +47,7 @@ class MemoryStack:
         self.progress = MemoryProgress()
         self.kinesis = Kinesis()
         self.mapping = "Enabled"
+        self.record_sinks: list[RecordSink] = []
         self._path = folder / "pipeline.yaml"
         self.deploy(pipeline)
 
@@ -104,6 +106,7 @@ class MemoryStack:
             progress=self.progress,
             executor=InlineExecutor(),
             reread=lambda letter: letter.records(),
+            record_sinks=self.record_sinks,
         )
         return {"Payload": io.BytesIO(json.dumps(service.handle(json.loads(Payload))).encode())}
 

@@ -11,6 +11,7 @@ from aetherstream.commands.replay import replay
 from aetherstream.errors import Retryable, UsageError
 from aetherstream.recovery.lease import Leases
 from aetherstream.testing.builders import event_ids_of, written
+from aetherstream.testing.sinks import MemoryRecordSink
 from tests.commands.stack import MemoryStack
 
 PIPELINE = """\
@@ -21,6 +22,11 @@ sinks:
 quarantine: {s3: {bucket: data}}
 """
 TWO_SINKS = PIPELINE.replace("quarantine", "  second: {s3: {bucket: data, partition: [{field: kind}]}}\nquarantine")
+
+
+DOCUMENTS = "event_time: {field: n, format: epoch_s}\n" + PIPELINE.replace(
+    "quarantine", '  search: {opensearch: {endpoint: "https://search.example", index: p}}\nquarantine'
+)
 
 
 @pytest.fixture
@@ -51,6 +57,25 @@ def test_a_new_sink_is_filled_from_the_stream(stack: MemoryStack) -> None:
         "2 objects written",
     ]
     assert (ids(stack, "archive"), ids(stack, "second")) == (["100:0", "130:0"], ["100:0", "130:0"])
+
+
+def test_a_sink_of_documents_is_filled_from_the_archive_once(stack: MemoryStack) -> None:
+    search = MemoryRecordSink("search")
+    stack.record_sinks = [search]
+    stack.deploy(DOCUMENTS)
+    for _ in range(2):
+        assert said(stack, "--archive", "archive", "--into", "search") == [
+            "2 Kinesis records read, 2 user records replayed",
+            "sink search: 2 events = 2 delivered + 0 held already + 0 quarantined + 0 left",
+            "0 objects written",
+        ]
+        assert [key.partition(":")[2] for key in search.documents] == ["100:0", "130:0"]
+
+
+def test_documents_are_not_read_again(stack: MemoryStack) -> None:
+    stack.deploy(DOCUMENTS)
+    result = stack.call(replay, "--from", "1h", "--archive", "search", "--into", "archive")
+    assert str(result.exception) == "--archive search: only the objects of a sink in S3 can be read again"
 
 
 def test_a_dry_run_changes_nothing(stack: MemoryStack) -> None:
