@@ -54,6 +54,13 @@ class Found:
         """The values that are not null."""
         return [value for value in self.values if value is not None] if self.nulls else self.values
 
+    def spread(self, made: list[Any]) -> list[Any]:
+        """Put what was made of `present` where it belongs, with the nulls between."""
+        if not self.nulls:
+            return made
+        each = iter(made)
+        return [None if value is None else next(each) for value in self.values]
+
 
 class Quick:
     """Of one type. The base says nothing quickly."""
@@ -143,11 +150,13 @@ class _Decimals(Quick):
         return _NUMBER
 
     def _written(self, found: Found) -> list[Any]:
-        # Of what was checked, fifteen digits written so are the shortest form with its zeros.
         if not (self._floats and found.kinds <= {int, float}):
             return super()._written(found)
+        if 0 < self._scale <= 4:
+            # From 0.0001 to 10**15 the shortest form has no exponent, and of what was checked it has all digits.
+            return found.spread(orjson.dumps(found.present)[1:-1].decode().split(","))
         form = f"%.{self._scale}f"
-        return [None if value is None else form % value for value in found.values]
+        return found.spread([form % value for value in found.present])
 
 
 class _Texts(Quick):
@@ -209,21 +218,22 @@ class _Times(Quick):
     def _written(self, found: Found) -> list[Any]:
         present = found.present
         lengths = set(map(len, present)) if found.kinds == {str} else set()
-        if len(lengths) == 1 and (length := lengths.pop()) in _FRACTIONS and _usual(present, length):
-            rest = _FRACTIONS[length] + self._zone
-            if not found.nulls:
-                return [f"{text[:10]} {text[11:-1]}{rest}" for text in present]
-            return [None if text is None else f"{text[:10]} {text[11:-1]}{rest}" for text in found.values]
-        return super()._written(found)
+        length = lengths.pop() if len(lengths) == 1 else 0
+        together = "\n".join(present) if length in _FRACTIONS else ""
+        if not together or not _is_usual(together, length, len(present)):
+            return super()._written(found)
+        # Beside these two letters there are digits and marks only.
+        made = together.replace("T", " ").replace("Z", _FRACTIONS[length] + self._zone).split("\n")
+        return found.spread(made)
 
 
-def _usual(present: Sequence[str], length: int) -> bool:
-    """Whether all these times, which have one length, end like `07:00:00.25Z`: told by their places, all at once."""
-    together, count = "".join(present), len(present)
+def _is_usual(together: str, length: int, count: int) -> bool:
+    """Whether these times, of one length, end like `07:00:00.25Z`: told by their places, all at once."""
+    step = length + 1
     return (
-        together[13::length] == together[16::length] == ":" * count
-        and together[length - 1 :: length] == "Z" * count
-        and together[19::length] == ("Z" if length == 20 else ".") * count
+        together[13::step] == together[16::step] == ":" * count
+        and together[length - 1 :: step] == "Z" * count
+        and together[19::step] == ("Z" if length == 20 else ".") * count
     )
 
 
