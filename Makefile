@@ -49,7 +49,7 @@ simulate: setup  ## Run a long simulation of delivery on all cores (N=20000 for 
 bench: setup  ## Measure the engine against its floor and its peer
 	@$(BIN)/python -m bench
 
-faults: setup  ## Inject every fault into the one-machine stack and write their page in docs (a quarter of an hour)
+faults: setup  ## Inject every fault into the one-machine stack and write their page in docs (about 25 minutes)
 	@$(BIN)/python -m tests.faults
 
 check: lint types validate test  ## What CI runs
