@@ -19,7 +19,7 @@ from aetherstream.errors import Rejected
 from aetherstream.records import Event
 from aetherstream.transforms.describe import describe
 from aetherstream.warehouse.columns import Found, Quick, quick
-from aetherstream.warehouse.contract import Column, Contract
+from aetherstream.warehouse.contract import EVENT_ID_TYPE, Column, Contract
 from aetherstream.warehouse.fields import Unfit, Write, writer
 
 LARGEST_ROW = 4 * 1024 * 1024
@@ -121,13 +121,14 @@ class Table:
         fit = [index for index in range(len(values)) if index not in refused]
         rows = self.rows([values[index] for index in fit], [""] * len(fit)).splitlines()
         for index, row in zip(fit, rows, strict=True):
-            if len(row) + _EVENT_ID_ROOM > self._largest:
+            size = len(row) + EVENT_ID_TYPE.length
+            if size > self._largest:
                 refused[index] = Rejected(
-                    "row is too large", f"the row has {len(row)} bytes; COPY takes {self._largest} a row"
+                    "row is too large", f"the row has up to {size} bytes; COPY takes {self._largest} a row"
                 )
 
 
-_EVENT_ID_ROOM = len(EVENT_ID) + 2 + _OVERHEAD + 200
+_EVENT_ID_ROOM = len(EVENT_ID) + 2 + _OVERHEAD + EVENT_ID_TYPE.length
 
 
 def _refusal(column: Column, value: Any, why: str) -> Rejected:

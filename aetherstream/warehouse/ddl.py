@@ -169,9 +169,10 @@ def _holds(there: ColumnType, wanted: ColumnType) -> bool:
         return INTEGERS[there.name][1] >= INTEGERS[wanted.name][1]
     if there.name == "varchar" and wanted.name == "varchar":
         return there.length >= wanted.length
-    if there.name == wanted.name == "decimal" and wanted.precision != 19:
-        whole = there.precision - there.scale >= wanted.precision - wanted.scale
-        return whole and there.scale >= wanted.scale and there.precision != 19
+    if there.name == wanted.name == "decimal":
+        # Of 19 digits the last is not whole: such a decimal is a 64-bit integer.
+        digits = 18 if there.precision == 19 else there.precision
+        return digits - there.scale >= wanted.precision - wanted.scale and there.scale >= wanted.scale
     return False
 
 

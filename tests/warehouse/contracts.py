@@ -1,0 +1,32 @@
+"""Contracts that the tests of this folder share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aetherstream.warehouse.contract import Column, Contract
+from aetherstream.warehouse.types import column_type
+
+
+def column(name: str, text: str, *, null: bool = True, path: str = "") -> Column:
+    return Column(name, column_type(text), null, path)
+
+
+def of(text: str, *, null: bool = True) -> Contract:
+    """A table of one column `c`."""
+    return Contract("t", (column("c", text, null=null),))
+
+
+def flights(**more: Any) -> Contract:
+    columns = (
+        column("flight_id", "varchar(40)", null=False),
+        column("updated_at", "timestamptz", null=False),
+        column("origin", "char(3)"),
+        column("dep_delay", "double precision", path="delays.departure"),
+        column("extra", "super"),
+    )
+    return Contract(**({"table": "flights", "columns": columns, "schema": "analytics"} | more))
+
+
+def upserting(**more: Any) -> Contract:
+    return flights(mode="upsert", key=("flight_id",), version="updated_at", **more)
