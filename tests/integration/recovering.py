@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.request import urlopen
 
 from aetherstream.local.stack import Stack
+from tests.integration.commands import Commands
 from tests.integration.flow import DRILL, Flow
 from tests.integration.ground import Ground
-from tests.stack_fixture import ROOT
 
 
-class Recovering:
+class Recovering(Commands):
     """The recovery function of a ground, with variables of the test's own; a context manager that removes it."""
 
     def __init__(
         self, stack: Stack, ground: Ground, flow: Flow, directory: Path, variables: Mapping[str, str] | None = None
     ) -> None:
+        super().__init__(f"{ground.stream}-recovery", directory, stack.environment)
         self._clients = stack.clients
-        self._directory = directory
-        self._environment = stack.environment
-        self.name = f"{ground.stream}-recovery"
         deployed = self._clients.lambda_.get_function(FunctionName=stack.outputs["RecoveryFunctionName"])
         configuration = deployed["Configuration"]
         with urlopen(deployed["Code"]["Location"]) as package:  # noqa: S310 - the stack's own
@@ -84,21 +80,3 @@ class Recovering:
         self._clients.lambda_.update_function_configuration(
             FunctionName=self.name, Environment={"Variables": known | variables}
         )
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command on this stack."""
-        command = [sys.executable, "-c", "from aetherstream.cli import main; main()", *arguments, "--stack", self.name]
-        environment = {"PATH": str(Path(sys.executable).parent), "PYTHONPATH": str(ROOT), **self._environment}
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=self._directory, env=environment, stdout=pipe, stderr=pipe, text=True)
-
-    def run(self, *arguments: str, code: int = 0) -> str:
-        """Run a command on this stack; what it prints. It has to end with `code`."""
-        process = self.start(*arguments)
-        said, complained = process.communicate()
-        assert process.returncode == code, said + complained
-        return said
-
-    def lines(self, *arguments: str, code: int = 0) -> list[Any]:
-        """The same with `--json`."""
-        return [json.loads(line) for line in self.run(*arguments, "--json", code=code).splitlines()]
