@@ -3,6 +3,7 @@
 `faults` enumerates what goes wrong, `workload` says what is sent and what must come of it, `stream` has its shards,
 `reading` hands them on, `world` takes turns between attempts, `parallel` between the puts of one, `models` are the
 services, `run` drives one schedule, `recovery` the operators, `spilling` what stands in for a sink that is down,
-`check` compares, `broken` proves that the checks bite,
-`shrink` finds the small schedule in a failing one, `campaign` runs many. `python -m tests.simulation` says how.
+`replays` the quarantine in the end, `check` compares, `settings` are kinds of schedules, `broken` proves that the
+checks bite, `shrink` finds the small schedule in a failing one, `campaign` runs many. `python -m tests.simulation` says
+how.
 """

@@ -20,10 +20,20 @@ from aetherstream.report import Report
 from aetherstream.timings import Timings
 from tests.simulation.broken_drains import BROKEN_DRAINS, NotesNoSpill, SpillsNothing
 from tests.simulation.broken_redrives import BROKEN_REDRIVES
-from tests.simulation.faults import Fault
 from tests.simulation.models import held_lines
 from tests.simulation.recovery import RedriverVariant
 from tests.simulation.run import ANY, Setting, Simulation, Variant, parts
+from tests.simulation.settings import (
+    GIVEN_UP,
+    LATECOMERS,
+    OUTAGES,
+    PARTS,
+    POISONED,
+    REDRIVES,
+    REPLAYS,
+    STALE,
+    VERSIONS,
+)
 from tests.simulation.spilling import DrainerVariant
 
 
@@ -196,14 +206,6 @@ class _NeverTakesBackAKill(Ledger):
                 self._write(last)
 
 
-class _NotesACrasherLikeAnyOther(Ledger):
-    """Does not say under which keys it has called a record a crasher."""
-
-    def claim(self, opening: Opening, keys: Mapping[str, str], version: str) -> Progress | None:
-        claim = super().claim(replace(opening, attempt=replace(opening.attempt, deaths=())), keys, version)
-        return claim and replace(claim, attempt=opening.attempt)
-
-
 def _engine(kind: type[Engine]) -> Variant:
     return lambda simulation, name, version: kind(**parts(simulation, name, version))
 
@@ -305,73 +307,7 @@ class _CoversOnlyWhatItPut(Engine):
         self._delivery = _Everything(self._delivery, after_the_first=True)
 
 
-_BATCHES = {"chunk": 1, "batch_size": 20, "max_partitions": 200, "age": -1, "retries": -1, "with_search": True}
-LATECOMERS = Setting(
-    {Fault.ABANDONED: 0.6, Fault.LATE: 0.4, Fault.PARTIAL: 0.4, Fault.COLD: 0.5, Fault.KILLED_IN_FLIGHT: 0.4},
-    {**_BATCHES, "eagerness": 0.1},
-)
-PARTS = Setting({Fault.PARTIAL: 1, Fault.REFUSED: 0.3, Fault.RESPONSE_LOST: 0.1}, {**_BATCHES, "chunk": 2000})
-STALE = Setting(
-    {Fault.SHORT_OF_TIME: 0.6, Fault.LATE: 0.6, Fault.LOST: 0.4},
-    {**_BATCHES, "with_search": False, "places": ("staging",), "compression": "gzip", "plain": True, "eagerness": 0.03},
-)
-VERSIONS = Setting({Fault.DEPLOYED: 0.5, Fault.REFUSED: 0.9, Fault.SHORT_OF_TIME: 0.5}, {**_BATCHES, "batch_size": 5})
-REDRIVES = Setting(
-    {
-        Fault.ABANDONED: 0.5,
-        Fault.LATE: 0.2,
-        Fault.REFUSED: 0.2,
-        Fault.LOST: 0.2,
-        Fault.KILLED_AFTER: 0.3,
-        Fault.REDRIVEN_EARLY: 0.6,
-        Fault.LEASE_EXPIRED: 0.5,
-        Fault.RESPONSE_LOST: 0.3,
-        Fault.DEPLOYED: 0.2,
-        Fault.FILTERED: 0.3,
-    },
-    {"retries": 0, "eagerness": 0.1, "batch_size": 5},
-)
-
-
-GIVEN_UP = Setting(
-    {Fault.ABANDONED: 0.7, Fault.COLD: 0.5, Fault.RESPONSE_LOST: 0.1},
-    {"batch_size": 1, "age": -1, "retries": -1, "eagerness": 0.2},
-)
-KILLS = Setting(
-    {Fault.ABANDONED: 0.8, Fault.KILLED_AFTER: 0.8, Fault.RESPONSE_LOST: 0.3},
-    {**_BATCHES, "batch_size": 1, "with_search": False, "eagerness": 0.1},
-)
-
-
-POISONED = Setting({Fault.POISON: 0.3, Fault.REDRIVEN_EARLY: 0.4}, {"retries": 0, "batch_size": 5})
-OUTAGES = Setting(
-    {
-        Fault.SINK_DOWN: 0.5,
-        Fault.PARTIAL: 0.8,
-        Fault.KILLED_BEFORE: 0.2,
-        Fault.REFUSED: 0.2,
-        Fault.LATE: 0.1,
-        Fault.ABANDONED: 0.2,
-        Fault.LEASE_EXPIRED: 0.3,
-    },
-    {"age": -1, "retries": -1, "with_search": True, "spilling": True, "dos": ("pass", "pass", "conflict")},
-)
-
-
-SETTINGS = {
-    "any": ANY,
-    "latecomers": LATECOMERS,
-    "stale": STALE,
-    "parts": PARTS,
-    "versions": VERSIONS,
-    "redrives": REDRIVES,
-    "given up": GIVEN_UP,
-    "kills": KILLS,
-    "poisoned": POISONED,
-    "outages": OUTAGES,
-}
-
-
+_SHOWN_BY_REPLAYS = ("redrive without the lease", "redrive looks nowhere")
 _SHOWN_BY = {"redrive notes no place": POISONED}
 
 
@@ -406,9 +342,9 @@ BROKEN = {
     "completion under a newer epoch": Broken(_ledger(_NeverSuperseded), LATECOMERS),
     "settled records are delivered again": Broken(_ledger(_SettlesNothing)),
     "a kill is never taken back": Broken(_ledger(_NeverTakesBackAKill), GIVEN_UP),
-    "a crasher's keys are noted like any other's": Broken(_ledger(_NotesACrasherLikeAnyOther), KILLS),
     "crashers are never isolated": Broken(_ledger(_NeverIsolates)),
     **{name: Broken(None, _SHOWN_BY.get(name, REDRIVES), redriver) for name, redriver in BROKEN_REDRIVES.items()},
+    **{f"replay: {name}": Broken(None, REPLAYS, BROKEN_REDRIVES[name]) for name in _SHOWN_BY_REPLAYS},
     "the claim reserves no spill": Broken(_ledger(NotesNoSpill), OUTAGES),
     "what is spilled is put nowhere": Broken(_engine(SpillsNothing), OUTAGES),
     **{name: Broken(None, OUTAGES, None, drainer) for name, drainer in BROKEN_DRAINS.items()},

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.queues import SimpleQueue
 
-from tests.simulation.check import check
 from tests.simulation.faults import Fault
+from tests.simulation.replays import verdict
 from tests.simulation.run import Simulation
 from tests.simulation.shrink import shrunk
 
 _PART = 250
+_COUNTED = ("schedules", "records", "attempts", "dead_letters", "redrives", "replays", "drains", "spilled", "expired")
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Tally:
     attempts: int = 0
     dead_letters: int = 0
     redrives: int = 0
+    replays: int = 0
     drains: int = 0
     spilled: int = 0
     expired: int = 0
@@ -37,7 +39,7 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Add another range."""
-        for name in ("schedules", "records", "attempts", "dead_letters", "redrives", "drains", "spilled", "expired"):
+        for name in _COUNTED:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.faults += other.faults
         self.failing |= other.failing
@@ -52,6 +54,7 @@ class Tally:
         lines = [
             f"{self.schedules:,} schedules: {self.records:,} Kinesis records in {self.attempts:,} attempts",
             f"  {self.dead_letters:,} records in dead letters, {self.redrives:,} redrives and discards",
+            f"  {self.replays:,} replays of the quarantine",
             f"  {self.spilled:,} documents spilled, {self.drains:,} drains",
             f"  {self.expired:,} records expired unread",
             "faults injected:",
@@ -66,17 +69,18 @@ def tally(first: int, last: int) -> Tally:
     done = Tally()
     for seed in range(first, last):
         simulation = Simulation(seed).run()
+        if wrong := verdict(simulation):
+            done.failing[seed] = wrong[0]
         done.schedules += 1
         done.records += sum(1 for _ in simulation.stream.sent())
         done.attempts += len(simulation.attempts)
         done.dead_letters += len(simulation.dead)
         done.redrives += len(simulation.operators.attempts)
+        done.replays += simulation.replays
         done.drains += len(simulation.drains.attempts)
         done.spilled += sum(item.counters.get("search.spilled", 0) for item in simulation.table.items.values())
         done.expired += len(simulation.expired - simulation.table.settled)
         done.faults.update(fault.name for _, _, _, fault in simulation.world.log if fault)
-        if wrong := check(simulation):
-            done.failing[seed] = wrong[0]
     return done
 
 

@@ -136,8 +136,8 @@ def _check_settled(simulation: Simulation, sent: Sent, found: Found, tally: Coun
 def _check_dead(simulation: Simulation, sent: Sent, found: Found, *, discarded: bool) -> list[str]:
     """A dead letter that was brought back: each user record is whole; of a discarded one, whole or nowhere."""
     whole, there = found.refused.get(sent.name, []), _there(sent, found)
-    if whole == ["crashed"] and not there:
-        return _check_redrive_crash(simulation, sent)
+    if whole == ["crashed"]:
+        return _check_redrive_crash(simulation, sent, found, there)
     if not sent.items:
         right = whole in (["decode"], []) if discarded else whole == ["decode"]
         return [] if right else [f"{'doubled' if whole else 'lost'}: dead letter {sent.name} came to {whole}"]
@@ -214,8 +214,15 @@ def _check_crash(simulation: Simulation, sent: Sent, tally: Counter[str]) -> lis
     return []
 
 
-def _check_redrive_crash(simulation: Simulation, sent: Sent) -> list[str]:
-    """Only a record at which two redrives ended without a report may be called a crasher."""
+def _check_redrive_crash(simulation: Simulation, sent: Sent, found: Found, there: list[str]) -> list[str]:
+    """Only a record at which two redrives ended without a report may be called a crasher.
+
+    Of what filtered redrives had delivered before, each user record is whole.
+    """
+    for name in there:
+        sub = int(name.rpartition(":")[2])
+        if not any(_is(simulation, found, name, sent, sub, version) for version in simulation.deployed):
+            return [f"{_came_to(sent, found)} (a dead letter that kills)"]
     ends = sum(
         1 for redrive in simulation.operators.attempts if redrive.report is None and sent.name in redrive.sequences
     )

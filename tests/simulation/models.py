@@ -27,6 +27,8 @@ BUCKET = "bucket"
 QUARANTINE = "quarantine"
 SPILL = "spill"
 _DOWN = "down"
+_PARTLY = "crashed when redriven"
+"""Such a record stands in the quarantine whole, also where a filtered redrive had delivered a part of it."""
 
 
 class Objects(MemoryObjects):
@@ -34,6 +36,8 @@ class Objects(MemoryObjects):
 
     def __init__(self, world: World) -> None:
         super().__init__(clock=lambda: world.now + START)
+        self.replaying = False
+        """Whether what stands in the quarantine may stand in a sink too: its replay leaves it there."""
         self._world = world
         self._held: dict[str, Sequence[tuple[str, str]]] = {}
         self._events: Counter[tuple[str, str]] = Counter()
@@ -78,24 +82,26 @@ class Objects(MemoryObjects):
 
     def _watch(self, key: str, held: Sequence[tuple[str, str]]) -> None:
         sink = key.split("/", 1)[0]
-        for _, name in self._held.get(key, []):
-            self._count(sink, name, -1)
+        for stage, name in self._held.get(key, []):
+            self._count(sink, stage, name, -1)
         self._held[key] = held
-        for _, name in held:
-            self._count(sink, name, 1)
+        for stage, name in held:
+            self._count(sink, stage, name, 1)
         for _, name in held:
             record = ":".join(name.split(":")[:2])
             if self._events[sink, name] > 1:
                 self._world.violate(f"doubled: {name} stands twice in {sink}")
+            if self.replaying:
+                continue
             if self._by_record[name] and self._refused[name]:
                 self._world.violate(f"doubled: {name} stands in the quarantine and in a sink")
             if self._by_record[record] and self._refused[record]:
                 self._world.violate(f"doubled: {record} stands in the quarantine and in a sink")
 
-    def _count(self, sink: str, name: str, by: int) -> None:
+    def _count(self, sink: str, stage: str, name: str, by: int) -> None:
         self._events[sink, name] += by
         if sink == QUARANTINE:
-            self._refused[name] += by
+            self._refused[name] += 0 if stage == _PARTLY else by
             return
         parts = name.split(":")
         for user_record in (":".join(parts[:2]), ":".join(parts[:3])):
@@ -128,7 +134,9 @@ def held_lines(body: bytes) -> list[dict[str, Any]]:
 def _contents(key: str, body: bytes) -> list[tuple[str, str]]:
     """What an object holds, as (stage, event id or user record). Refusals of per-record sinks don't count here."""
     if key.startswith(QUARANTINE):
-        return [(line["stage"], line["id"]) for line in held_lines(body) if line["stage"] != "deliver"]
+        redriven = "-redrive-" in key
+        whole = [line for line in held_lines(body) if line["stage"] != "deliver"]
+        return [(_PARTLY if redriven and line["stage"] == "crashed" else line["stage"], line["id"]) for line in whole]
     lines = (line["event"] if key.startswith(SPILL) else line for line in held_lines(body))
     return [("", line["_event_id"]) for line in lines]
 

@@ -55,7 +55,7 @@ class Operators:
 
     def __init__(self, simulation: Simulation, variant: RedriverVariant | None) -> None:
         self._simulation = simulation
-        self._variant = variant or redriver
+        self.variant = variant or redriver
         self.units: list[Unit] = []
         self.attempts: list[Attempt] = []
 
@@ -95,7 +95,7 @@ class Operators:
     def _try(self, unit: Unit) -> None:
         simulation, world, rng = self._simulation, self._simulation.world, self._simulation.rng
         name = f"redrive{len(self.attempts)}/{simulation.version}"
-        redriver = self._variant(simulation, name)
+        redriver = self.variant(simulation, name)
         select: Callable[[str], bool] | None = None
         if world.happens(Fault.DISCARDED):
             unit.discarded = True

@@ -132,6 +132,8 @@ class Simulation:
         self.operators = Operators(self, self.redriver)
         self.drains = Drains(self, self.drainer)
         self.cores: dict[str, Any] = {}
+        self.replays = 0
+        """How often the quarantine was replayed."""
         self._idle: list[Process] = []
         self._made = 0
         drawn = plan.randint(4, 28)

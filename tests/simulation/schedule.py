@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.simulation.check import check
 from tests.simulation.faults import Fault
 from tests.simulation.recovery import RedriverVariant
+from tests.simulation.replays import verdict
 from tests.simulation.run import ANY, WHOLE, Cut, Setting, Simulation, Variant
 from tests.simulation.spilling import DrainerVariant
 
@@ -20,7 +20,7 @@ def judge(
     cut: Cut = WHOLE,
 ) -> list[str]:
     """Run a schedule; what is wrong with it."""
-    return check(Simulation(seed, variant, setting, cut, redriver, drainer).run())
+    return verdict(Simulation(seed, variant, setting, cut, redriver, drainer).run())
 
 
 def schedule(
@@ -33,13 +33,14 @@ def schedule(
 ) -> str:
     """A schedule as text: what was sent, what happened, what is wrong."""
     simulation = Simulation(seed, variant, setting, cut, redriver, drainer).run()
+    wrongs = verdict(simulation)
     text = [f"seed {seed}: {simulation.shape}", f"{simulation.settings}", "faults:"]
     text += [f"  {fault.value}: {rate:g}" for fault, rate in simulation.profile.rates.items()]
     for sent in simulation.stream.sent():
         text.append(f"sent {sent.name}: {' '.join(f'{item.do}({item.place})' for item in sent.items) or 'no JSON'}")
     for at, who, what, fault in simulation.world.log:
         text.append(f"{at:8.1f} {who:12} {what}" + (f"  *** {fault.value}" if fault else ""))
-    text += [f"WRONG: {wrong}" for wrong in check(simulation)] or ["all is well"]
+    text += [f"WRONG: {wrong}" for wrong in wrongs] or ["all is well"]
     return "\n".join(text)
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tests.simulation.check import check
 from tests.simulation.faults import Fault
 from tests.simulation.recovery import RedriverVariant
+from tests.simulation.replays import verdict
 from tests.simulation.run import ANY, WHOLE, Cut, Setting, Simulation, Variant
 from tests.simulation.schedule import schedule, words
 from tests.simulation.spilling import DrainerVariant
@@ -56,7 +56,7 @@ class Shrinker:
         """Which promise is broken first (empty: none), and how much happens: records and lines of the log."""
         self._left -= 1
         simulation = Simulation(*self._made, cut, *self._operators).run()
-        kinds = {wrong.partition(":")[0] for wrong in check(simulation)}
+        kinds = {wrong.partition(":")[0] for wrong in verdict(simulation)}
         kind = self._kind if self._kind in kinds else min(kinds, default="")
         return kind, (sum(1 for _ in simulation.stream.sent()), len(simulation.world.log)), simulation
 

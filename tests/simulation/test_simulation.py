@@ -2,12 +2,13 @@ from collections import Counter
 
 import pytest
 
-from tests.simulation.broken import BROKEN, SETTINGS
+from tests.simulation.broken import BROKEN
 from tests.simulation.campaign import Tally, parts
 from tests.simulation.check import check
 from tests.simulation.faults import Fault
 from tests.simulation.run import WHOLE, Cut, Setting, Simulation
 from tests.simulation.schedule import cut_of, judge, schedule, words
+from tests.simulation.settings import SETTINGS
 from tests.simulation.shrink import Shrinker, shrunk
 from tests.simulation.stream import Shard
 

@@ -214,6 +214,8 @@ class Shape:
     """What the records do; empty: anything, in some schedules."""
     spilling: bool = False
     """Whether the per-record sink, if there is one, has a circuit breaker and a spill, and is drained."""
+    replayed: bool = False
+    """Whether the quarantine is replayed in the end."""
     interleaved: bool = False
     """Whether the puts of an attempt take turns; else each is done before the next one begins, in any order."""
 
@@ -231,6 +233,7 @@ class Shape:
             eagerness=rng.choice((0.03, 0.15, 0.4)),
             interleaved=rng.random() < 0.1,
             spilling=rng.random() < 0.5,
+            replayed=rng.random() < 0.25,
         )
 
     def core(self, version: str, world: World, sinks: Sequence[ObjectSink] | None = None) -> Core:

@@ -1,0 +1,93 @@
+"""Kinds of schedules: what a rare mistake needs to show."""
+
+from __future__ import annotations
+
+from tests.simulation.faults import Fault
+from tests.simulation.run import ANY, Setting
+
+_BATCHES = {"chunk": 1, "batch_size": 20, "max_partitions": 200, "age": -1, "retries": -1, "with_search": True}
+LATECOMERS = Setting(
+    {Fault.ABANDONED: 0.6, Fault.LATE: 0.4, Fault.PARTIAL: 0.4, Fault.COLD: 0.5, Fault.KILLED_IN_FLIGHT: 0.4},
+    {**_BATCHES, "eagerness": 0.1},
+)
+PARTS = Setting({Fault.PARTIAL: 1, Fault.REFUSED: 0.3, Fault.RESPONSE_LOST: 0.1}, {**_BATCHES, "chunk": 2000})
+STALE = Setting(
+    {Fault.SHORT_OF_TIME: 0.6, Fault.LATE: 0.6, Fault.LOST: 0.4},
+    {**_BATCHES, "with_search": False, "places": ("staging",), "compression": "gzip", "plain": True, "eagerness": 0.03},
+)
+VERSIONS = Setting({Fault.DEPLOYED: 0.5, Fault.REFUSED: 0.9, Fault.SHORT_OF_TIME: 0.5}, {**_BATCHES, "batch_size": 5})
+REDRIVES = Setting(
+    {
+        Fault.ABANDONED: 0.5,
+        Fault.LATE: 0.2,
+        Fault.REFUSED: 0.2,
+        Fault.LOST: 0.2,
+        Fault.KILLED_AFTER: 0.3,
+        Fault.REDRIVEN_EARLY: 0.6,
+        Fault.LEASE_EXPIRED: 0.5,
+        Fault.RESPONSE_LOST: 0.3,
+        Fault.DEPLOYED: 0.2,
+        Fault.FILTERED: 0.3,
+    },
+    {"retries": 0, "eagerness": 0.1, "batch_size": 5},
+)
+
+
+GIVEN_UP = Setting(
+    {Fault.ABANDONED: 0.7, Fault.COLD: 0.5, Fault.RESPONSE_LOST: 0.1},
+    {"batch_size": 1, "age": -1, "retries": -1, "eagerness": 0.2},
+)
+KILLS = Setting(
+    {Fault.ABANDONED: 0.8, Fault.KILLED_AFTER: 0.8, Fault.RESPONSE_LOST: 0.3},
+    {**_BATCHES, "batch_size": 1, "with_search": False, "eagerness": 0.1},
+)
+
+
+POISONED = Setting({Fault.POISON: 0.3, Fault.REDRIVEN_EARLY: 0.4}, {"retries": 0, "batch_size": 5})
+REPLAYS = Setting(
+    {
+        Fault.DEPLOYED: 0.3,
+        Fault.KILLED_BEFORE: 0.2,
+        Fault.KILLED_AFTER: 0.3,
+        Fault.KILLED_IN_FLIGHT: 0.2,
+        Fault.LOST: 0.3,
+        Fault.LATE: 0.2,
+        Fault.ABANDONED: 0.5,
+        Fault.LEASE_EXPIRED: 0.5,
+    },
+    {
+        "age": -1,
+        "retries": -1,
+        "spilling": False,
+        "replayed": True,
+        "dos": ("changing", "reject", "pass"),
+        "eagerness": 0.1,
+    },
+)
+OUTAGES = Setting(
+    {
+        Fault.SINK_DOWN: 0.5,
+        Fault.PARTIAL: 0.8,
+        Fault.KILLED_BEFORE: 0.2,
+        Fault.REFUSED: 0.2,
+        Fault.LATE: 0.1,
+        Fault.ABANDONED: 0.2,
+        Fault.LEASE_EXPIRED: 0.3,
+    },
+    {"age": -1, "retries": -1, "with_search": True, "spilling": True, "dos": ("pass", "pass", "conflict")},
+)
+
+
+SETTINGS = {
+    "any": ANY,
+    "latecomers": LATECOMERS,
+    "stale": STALE,
+    "parts": PARTS,
+    "versions": VERSIONS,
+    "redrives": REDRIVES,
+    "given up": GIVEN_UP,
+    "kills": KILLS,
+    "poisoned": POISONED,
+    "outages": OUTAGES,
+    "replays": REPLAYS,
+}
