@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aetherstream.errors import ConfigurationError
-from aetherstream.warehouse.contract import Contract
+from aetherstream.warehouse.contract import Contract, Distribution
 from aetherstream.warehouse.sql import (
     ObjectRef,
     copy,
@@ -144,16 +144,22 @@ def test_no_object_role_or_region_gets_out_of_its_quotes(where: str, attack: str
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_no_name_of_a_contract_gets_into_sql_unless_it_is_plain(attack: str) -> None:
-    plain = column("a", "integer")
-    for make in (
-        lambda: Contract(attack, (plain,)),
-        lambda: Contract("t", (plain,), schema=attack),
-        lambda: Contract("t", (column(attack, "integer"),)),
-        lambda: Contract("t", (plain,), sort=(attack,)),
-        lambda: upserting(key=(attack,)),
-    ):
-        with pytest.raises((ConfigurationError, TypeError)):
-            make()
+    plain = (column("a", "integer"),)
+    attacked: list[dict[str, Any]] = [
+        {"table": attack},
+        {"schema": attack},
+        {"columns": (column(attack, "integer"),)},
+        {"sort": (attack,)},
+        {"unknown": attack},
+        {"distribution": Distribution("key", attack)},
+        {"mode": "upsert", "key": (attack,), "version": "a"},
+        {"mode": "upsert", "key": ("a",), "version": attack},
+    ]
+    for more in attacked:
+        wanted: dict[str, Any] = {"table": "t", "columns": plain} | more
+        if attack or "unknown" not in more:
+            with pytest.raises(ConfigurationError):
+                Contract(**wanted)
 
 
 def test_append_keeps_each_event_once_and_none_that_the_table_has() -> None:
