@@ -125,7 +125,13 @@ class _Stream:
         if error is None:
             self._flush()
             self._server.send(Message(b"c", b""))
-            self._server.rest()
+            try:
+                self._server.rest()
+            except StandInError as refused:
+                # The rules are to find everything before: this shows a gap in them, or a cancelled COPY.
+                if refused.code == "57014":
+                    raise
+                raise CopyFailed(f"PostgreSQL refused what the stand-in took for loadable: {refused.message}") from None
         elif not isinstance(error, OSError):
             self._server.send(Message(b"f", b"the stand-in gave up\0"))
             while self._server.next().code != b"Z":

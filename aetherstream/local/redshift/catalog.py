@@ -72,7 +72,7 @@ CREATE FUNCTION pg_catalog.getdate() RETURNS timestamp LANGUAGE sql STABLE AS
 CREATE FUNCTION pg_catalog.sysdate() RETURNS timestamp LANGUAGE sql STABLE AS
   $$SELECT transaction_timestamp() AT TIME ZONE 'UTC'$$;
 CREATE FUNCTION pg_catalog.json_parse(text) RETURNS jsonb LANGUAGE sql IMMUTABLE STRICT AS 'SELECT $1::jsonb';
-CREATE FUNCTION pg_catalog.json_serialize(jsonb) RETURNS varchar LANGUAGE sql IMMUTABLE STRICT AS 'SELECT $1::text';
+CREATE FUNCTION pg_catalog.super_text(jsonb) RETURNS varchar LANGUAGE sql IMMUTABLE STRICT AS 'SELECT $1::text';
 CREATE FUNCTION pg_catalog.pg_last_copy_id() RETURNS integer LANGUAGE plpgsql AS $body$
 BEGIN
   RETURN currval('redshift_system.last_copy_id');

@@ -56,7 +56,8 @@ def parse_copy(reader: Reader) -> Copy:
             authorized = True
         elif reader.took("format"):
             reader.took("as")
-            reader.expect("json")
+            if not reader.took("json"):
+                raise NotSupported(f"COPY ... FORMAT {reader.peek().text.upper()}")
             json, copy = True, _json(reader, copy)
         elif reader.took("json"):
             reader.took("as")

@@ -181,9 +181,8 @@ class Rows:
     """Rows of objects, checked against the columns."""
 
     def __init__(self, copy: Copy, columns: Sequence[Column], paths: list[list[str | int]] | None) -> None:
-        self._columns = list(columns)
         self._checks: list[tuple[Column, Check]] = [(column, check_of(column, copy)) for column in columns]
-        self._names = {column.name for column in columns}
+        self._names = [column.name for column in columns]
         self._ignore_case = copy.ignore_case
         self._paths = paths
 
@@ -208,7 +207,7 @@ class Rows:
         if len(line) > MAX_ROW_BYTES:
             raise BadValue(1224, "JSON object is larger than the maximum of 4 MB")
         try:
-            line.decode()
+            line.isascii() or line.decode()
         except UnicodeDecodeError as error:
             bad = line[error.start : error.end].hex(" ")
             raise BadValue(
@@ -219,7 +218,7 @@ class Rows:
         fields = _object(line)
         if self._ignore_case:
             fields = {key.lower(): value for key, value in fields.items()}
-        return [bytes(fields[name]) if name in fields else None for name in (column.name for column in self._columns)]
+        return [bytes(fields[name]) if name in fields else None for name in self._names]
 
 
 def _stored(column: Column, check: Check, raw: bytes | None) -> str:

@@ -7,7 +7,6 @@ load there. Codes are those of AWS's "Load error reference".
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -19,8 +18,10 @@ import msgspec
 from aetherstream.local.redshift.copy import Copy
 from aetherstream.local.redshift.errors import NotSupported
 
-MAX_SUPER_BYTES = 16 * 1024 * 1024
+MAX_SUPER_BYTES = 16_000_000
 MAX_SUPER_STRING_BYTES = 65535
+NULL_AS = r"\N"
+"""AWS: what COPY reads as NULL where NULL AS is not given."""
 MAX_ROW_BYTES = 4 * 1024 * 1024
 """AWS: of a JSON object, for COPY."""
 
@@ -33,6 +34,10 @@ _TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d{1,6})?([+-]\d\
 _TRUE = {"1", "t", "true", "y", "yes"}
 _FALSE = {"0", "f", "false", "n", "no"}
 _RANGES = {"smallint": 15, "integer": 31, "bigint": 63}
+_FLOATS = {
+    "real": (1.1754943508222875e-38, 3.4028234663852886e38),
+    "double precision": (2.2250738585072014e-308, 1.7976931348623157e308),
+}
 _EXACT = Context(prec=400)
 
 
@@ -85,6 +90,8 @@ def check_of(column: Column, copy: Copy) -> Check:
         if raw[:1] in b"{[":
             raise BadValue(1216, "Invalid input line: a nested value in a column that is not SUPER", raw.decode())
         value = _string(raw) if raw[:1] == b'"' else raw.decode()
+        if value == NULL_AS:
+            return None
         if textual:
             if (copy.empty_as_null and not value) or (copy.blanks_as_null and value and value.isspace()):
                 return None
@@ -171,7 +178,9 @@ def _numeric(value: str, precision: int, scale: int, rounding: str) -> str:
     if not _DECIMAL.match(value) or len(value) > 300:
         raise BadValue(1209, "DECIMAL data type format error")
     number = Decimal(value).quantize(Decimal(1).scaleb(-scale), rounding, _EXACT)
-    if abs(number) >= Decimal(10) ** (precision - scale):
+    # AWS: a decimal of 19 digits is a 64-bit integer.
+    limit = Decimal(2**63).scaleb(-scale) if precision == 19 else Decimal(10) ** (precision - scale)
+    if abs(number) >= limit:
         raise BadValue(1204, f"Numeric data overflow: DECIMAL({precision},{scale})")
     return f"{number:f}"
 
@@ -179,12 +188,10 @@ def _numeric(value: str, precision: int, scale: int, rounding: str) -> str:
 def _float(value: str, kind: str) -> str:
     if not _FLOAT.match(value):
         raise BadValue(1208, "FLOAT data type format error")
-    number = float(value)
-    try:
-        stored = struct.unpack("!f", struct.pack("!f", number))[0] if kind == "real" else number
-    except OverflowError:
-        stored = float("inf")
-    if stored in (float("inf"), float("-inf")) or (stored == 0 and re.match(r"[^eE]*[1-9]", value)):
+    number = abs(float(value))
+    # What becomes of subnormal numbers is not documented.
+    least, most = _FLOATS[kind]
+    if (number and not least <= number <= most) or (not number and re.match(r"[^eE]*[1-9]", value)):
         raise BadValue(1204, f"Overflow or underflow, Type: {kind}")
     return value
 
@@ -258,6 +265,8 @@ def _check_super(value: Any) -> None:
                 raise BadValue(1220, "NUL character in a SUPER value", part[:1024])
             if len(part.encode()) > MAX_SUPER_STRING_BYTES:
                 raise BadValue(1204, "String in a SUPER value exceeds 65535 bytes", part[:1024])
+        elif isinstance(part, int) and not -(10**38) < part < 10**38:
+            raise BadValue(1204, "Number of more than 38 digits in a SUPER value")
 
 
 def _is(parse: Callable[[str], object], value: str) -> bool:

@@ -78,7 +78,8 @@ def alter_table(reader: Reader) -> tuple[str, bool]:
     if reader.took("alter"):
         reader.took("column")
         column = reader.next().name
-        reader.expect("type")
+        if not reader.took("type"):
+            raise NotSupported("ALTER TABLE ALTER of anything but a column's TYPE")
         kind = read_type(reader)
         if not kind.postgres.startswith("character varying"):
             raise StandInError("0A000", f'target data type "{kind.postgres}" is not supported: only VARCHAR is')

@@ -69,6 +69,8 @@ _ONLY_REDSHIFT = (
     ("remove", "duplicates"),
 )
 """Words that PostgreSQL refuses or, worse, reads otherwise."""
+# JSON_SERIALIZE is PostgreSQL's syntax for something else.
+_FUNCTIONS = {"nvl": "coalesce", "len": "length", "json_serialize": "pg_catalog.super_text"}
 _IGNORED_SETTINGS = {
     *("query_group", "wlm_query_slot_count", "wlm_json_configuration", "enable_result_cache_for_session"),
     *("auto_analyze", "max_concurrency_scaling_clusters", "describe_field_name_in_uppercase"),
@@ -224,8 +226,8 @@ def _words(found: Sequence[Token]) -> str:
             token = token._replace(text="jsonb")
         elif word == "sysdate" and after != "(" and before != ".":
             token = token._replace(text="pg_catalog.sysdate()")
-        elif word in ("nvl", "len") and after == "(" and before != ".":
-            token = token._replace(text={"nvl": "coalesce", "len": "length"}[word])
+        elif word in _FUNCTIONS and after == "(" and before != ".":
+            token = token._replace(text=_FUNCTIONS[word])
         elif word == "max" and before == "(" and after == ")" and _is_varchar(found, at):
             token = token._replace(text="65535")
         replaced.append(token)
