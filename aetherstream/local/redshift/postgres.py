@@ -28,6 +28,7 @@ OWNER = "rdsdb"
 """The superuser, by Redshift's name for it."""
 READY_SECONDS = 60.0
 STOP_SECONDS = 10.0
+_TRIES_AFTER_CRASH = 40
 _UNPRIVILEGED = "nobody"
 _MAX_SOCKET_PATH = 107
 
@@ -36,9 +37,9 @@ _SETTINGS = {
     "unix_socket_permissions": "0700",
     "max_connections": "60",
     "shared_buffers": "64MB",
-    # The data go with the server; no power failure is survived or needs to be.
+    # What is committed survives a kill of the server, as it does on Redshift; a power failure it need not survive.
     "fsync": "off",
-    "synchronous_commit": "off",
+    "synchronous_commit": "on",
     "full_page_writes": "off",
     "max_wal_senders": "0",
     "wal_level": "minimal",
@@ -83,9 +84,20 @@ class Postgres:
         command = [str(binaries / "postgres"), "-D", str(self._data)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **self._identity())
+        crashed = self._bury()
+        pause = threading.Event()
         try:
-            self._wait()
+            while True:
+                self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **self._identity())
+                try:
+                    self._wait()
+                    break
+                except UsageError:
+                    # Sessions of a server that was killed end by themselves, and PostgreSQL waits for none of them.
+                    if not crashed:
+                        raise
+                    crashed -= 1
+                    pause.wait(0.25)
             if fresh:
                 self._set_up()
         except BaseException:
@@ -110,6 +122,26 @@ class Postgres:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def _bury(self) -> int:
+        """After a crash, keep PostgreSQL from taking the dead server for a living one; says how often to try then.
+
+        A killed process that nobody has reaped yet still has its number. PostgreSQL takes no notice of a lock file with
+        the number of its parent, and goes on to see whether the old server's shared memory is still in use.
+        """
+        lock = self._data / "postmaster.pid"
+        if not lock.exists():
+            return 0
+        first, rest = lock.read_text().split("\n", 1)
+        pause = threading.Event()
+        waited = 0.0
+        while _lives(int(first)):
+            if waited >= STOP_SECONDS:
+                raise UsageError(f"a PostgreSQL (process {first}) still runs in {self._data}: stop it first")
+            pause.wait(0.05)
+            waited += 0.05
+        lock.write_text(f"{os.getpid()}\n{rest}")
+        return _TRIES_AFTER_CRASH
 
     def _initialize(self, binaries: Path) -> None:
         self._own(self.directory)
@@ -171,6 +203,25 @@ class Postgres:
             entry = pwd.getpwnam(_UNPRIVILEGED)
             settings |= {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
         return settings
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    if Path("/proc/self/stat").exists():  # slim images lack `ps`
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].strip()
+        except OSError:
+            return False
+    else:
+        state = subprocess.run(
+            ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+        ).stdout
+    return bool(state) and not state.startswith("Z")
 
 
 def _binaries() -> Path:
