@@ -89,6 +89,9 @@ class Engine:
         except (Retryable, ConfigurationError) as error:
             self._ledger.give_up(key)
             report.fail(f"{type(error).__name__}: {error}")
+        except MemoryError:
+            self._ledger.died(key)  # as if it had been killed: the next attempt takes less
+            raise
         except Exception:
             self._ledger.give_up(key)
             raise

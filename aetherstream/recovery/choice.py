@@ -139,9 +139,9 @@ def _choose_rejections(
             report.still_quarantined += 1
             refused.append(record)
             told[f"{rejection.stage}: {rejection.reason}"] += 1
-        elif record in held.records:
+        elif record in held.records and not (rejection.stage == "crashed" and report.origin == "dead_letter"):
             report.held += 1  # delivered by an attempt of a version that did not refuse it
-        else:
+        else:  # also a crasher of which a filtered redrive has delivered a part: nobody can tell what the rest is
             report.quarantined += 1
             choice.rejections.append(rejection)
             refused.append(record)
@@ -152,12 +152,14 @@ def _choose_rejections(
 def settle(
     unit: KinesisRecords, choice: Choice, held: Held, outcomes: Mapping[str, Outcome], report: RedriveReport
 ) -> list[Rejection]:
-    """Count what became of the chosen events; returns what per-record sinks refused for the first time."""
+    """Count what became of the chosen events; returns what per-record sinks refused for the first time.
+
+    A record passes whole: while a per-record sink has not taken all of its documents, it is left out of the objects.
+    Else a version that refuses it by then would find it delivered, and its documents would be missing.
+    """
     events = choice.prepared.events
     left: set[tuple[int, int]] = set()
     refused: list[Rejection] = []
-    for planned in choice.objects:
-        report.count(planned.sink.name).delivered += len(planned.members)
     for sink, indices in choice.documents.items():
         count, outcome = report.count(sink), outcomes.get(sink, Outcome())
         for index in indices:
@@ -177,6 +179,12 @@ def settle(
                 report.undelivered[event_id] = f"sink {sink}: {why}"
             else:
                 count.delivered += 1
+    for planned in choice.objects:
+        count, members = report.count(planned.sink.name), planned.members
+        planned.members = [index for index in members if (events.records[index], events.subs[index]) not in left]
+        count.delivered += len(planned.members)
+        count.left += len(members) - len(planned.members)
+    choice.objects = [planned for planned in choice.objects if planned.members]
     report.left += len(left)
     report.held += len(choice.held - left)
     report.passed += len(choice.chosen - choice.held - left)

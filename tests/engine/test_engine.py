@@ -342,22 +342,27 @@ class Crash(BaseException):
 
 
 class Poisoned(JsonLists):
+    def __init__(self, end: type[BaseException]) -> None:
+        self._end = end
+
     def decode(self, records: KinesisRecords, start: int, end: int, rejections: list[Rejection], /) -> Events:
         events = super().decode(records, start, end, rejections)
         if any(value.get("do") == "kill" for value in events.values):
-            raise Crash
+            raise self._end
         return events
 
 
-def test_a_record_that_kills_the_process_is_quarantined_alone() -> None:
-    bench = Bench(decoder=Poisoned())
+# Only a process that runs out of memory can go on.
+@pytest.mark.parametrize(("end", "warm"), [(Crash, False), (MemoryError, False), (MemoryError, True)])
+def test_a_record_that_kills_the_process_is_quarantined_alone(end: type[BaseException], warm: bool) -> None:
+    bench = Bench(decoder=Poisoned(end))
     payloads = [{"p": "a"} for _ in range(7)]
     payloads[4] = {"p": "a", "do": "kill"}
-    kills, waiting = 0, kinesis_records(payloads)
+    kills, waiting, engine = 0, kinesis_records(payloads), bench.engine()
     while len(waiting):
         try:
-            report = process(bench.engine(), waiting)
-        except Crash:
+            report = process(engine if warm else bench.engine(), waiting)
+        except end:
             kills += 1
             continue
         (at,) = failed_from(report.response()) or [""]

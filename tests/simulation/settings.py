@@ -44,6 +44,14 @@ KILLS = Setting(
 
 
 POISONED = Setting({Fault.POISON: 0.3, Fault.REDRIVEN_EARLY: 0.4}, {"retries": 0, "batch_size": 5})
+HALVES = Setting(
+    {Fault.PARTIAL: 2, Fault.DEPLOYED: 0.3, Fault.REDRIVEN_EARLY: 0.8, Fault.KILLED_BEFORE: 0.2},
+    {"retries": 0, "batch_size": 20, "with_search": True, "spilling": False, "dos": ("pass", "changing")},
+)
+CRASHES = Setting(
+    {Fault.POISON: 0.3, Fault.FILTERED: 0.8, Fault.REDRIVEN_EARLY: 0.6},
+    {"retries": 0, "batch_size": 3, "spilling": False},
+)
 REPLAYS = Setting(
     {
         Fault.DEPLOYED: 0.3,
@@ -90,4 +98,6 @@ SETTINGS = {
     "poisoned": POISONED,
     "outages": OUTAGES,
     "replays": REPLAYS,
+    "half delivered by a redrive": HALVES,
+    "crashed when redriven in part": CRASHES,
 }
