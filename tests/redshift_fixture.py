@@ -21,6 +21,7 @@ from redshift_connector.error import Error
 from aetherstream.local.environment import Clients
 from aetherstream.local.ministack import MiniStack
 from aetherstream.local.redshift import LocalRedshift
+from aetherstream.local.redshift.serve import s3_client
 
 Connect = Callable[[], Connection]
 ROLE = "arn:aws:iam::123456789012:role/load"
@@ -32,7 +33,7 @@ class Objects:
     def __init__(self, endpoint: str, bucket: str) -> None:
         self.endpoint = endpoint
         self.bucket = bucket
-        self.s3 = Clients(endpoint).s3
+        self.s3 = s3_client(endpoint)
 
     def put(self, key: str, body: bytes) -> str:
         """Put an object as it is, and give its place."""

@@ -12,12 +12,29 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from botocore.config import Config
 
 from aetherstream.errors import UsageError
-from aetherstream.local.environment import Clients
+from aetherstream.local.environment import REGION, Clients
 from aetherstream.local.redshift.carry import Carrier
 from aetherstream.local.redshift.front import Front
 from aetherstream.local.redshift.postgres import Postgres
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+def s3_client(endpoint: str, region: str = REGION) -> S3Client:
+    """S3 at `endpoint`, asked again where a connection breaks, as Redshift asks S3."""
+    retrying = Config(
+        connect_timeout=5,
+        read_timeout=60,
+        retries={"total_max_attempts": 5, "mode": "standard"},
+        max_pool_connections=32,
+    )
+    return Clients(endpoint, region).session.client("s3", endpoint_url=endpoint, config=retrying)
 
 
 def main(settings_path: str) -> int:
@@ -38,7 +55,7 @@ def main(settings_path: str) -> int:
     front: Front | None = None
     try:
         postgres.start()
-        carrier = Carrier(postgres, Clients(settings["s3_endpoint"], settings["region"]).s3)
+        carrier = Carrier(postgres, s3_client(settings["s3_endpoint"], settings["region"]))
         front = Front(postgres, carrier)
         port = front.start(settings["port"])
         ready = Path(settings["ready"])
