@@ -74,6 +74,11 @@ def _lines(answer: Answer) -> Iterator[str]:
         yield f"audit: {answer['audit']}"
 
 
+def causes(report: Answer) -> list[str]:
+    """Why sinks did not take what is left, at most three."""
+    return list(dict.fromkeys(report["undelivered"].values()))[:3]
+
+
 def accounting(report: Answer) -> Iterator[str]:
     """A redrive's report in words: the equation, then where things went."""
     would = "would be " if report["dry_run"] else ""
@@ -93,6 +98,7 @@ def accounting(report: Answer) -> Iterator[str]:
         yield f"  {name}: {made}, {share['delivered']:,} {would}delivered, {share['held']:,} held before"
     for reason, number in sorted(report["reasons"].items()):
         yield f"  refused {number:,}: {reason}"
+    yield from (f"  left: {why}" for why in causes(report))
     wrote = "would write" if report["dry_run"] else "wrote"
     if len(report["objects"]) > LISTED:
         yield f"  {wrote} {count(len(report['objects']), 'object')} (--json names them)"

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from aetherstream.commands.answers import causes
 from aetherstream.commands.deployed import Deployed, on_a_stack
 from aetherstream.commands.recovery import Recovery, reader, wait_option
 from aetherstream.commands.times import TimeOption
@@ -100,6 +101,8 @@ class Totals:
     sinks: dict[str, Counter[str]] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
     not_settled: int = 0
+    causes: list[str] = field(default_factory=list)
+    """Why that is left, in a few examples."""
     refused: dict[str, str] = field(default_factory=dict)
     refused_count: int = 0
     objects: int = 0
@@ -120,6 +123,7 @@ class Totals:
         for name, share in report["sinks"].items():
             self.sinks.setdefault(name, Counter()).update(share)
         self.reasons.update(report["reasons"])
+        self.causes = list(dict.fromkeys([*self.causes, *causes(report)]))[:3]
         self.not_settled += answer["not_settled"]
         self.refused_count += len(answer["refused"])
         for record, why in answer["refused"].items():
@@ -137,6 +141,7 @@ class Totals:
             "sinks": {name: dict(share) for name, share in self.sinks.items()},
             "rejected": dict(self.reasons),
             "not_settled": self.not_settled,
+            "undelivered": self.causes,
             "refused": self.refused_count,
             "objects": self.objects,
         }
@@ -162,6 +167,9 @@ class Totals:
                 yield f"{count(self.records[name], 'record')} {words}"
         for reason, number in self.reasons.most_common():
             yield f"  {number:,}  {reason}"
+        if self.left:
+            yield f"{count(self.left, 'record')} left: call it again when the sink takes them"
+            yield from (f"  {why}" for why in self.causes)
         if self.not_settled:
             behind = count(self.not_settled, "Kinesis record")
             yield f"{behind} behind the mark of the shard: left to the stream function"

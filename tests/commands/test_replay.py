@@ -72,6 +72,26 @@ def test_a_sink_of_documents_is_filled_from_the_archive_once(stack: MemoryStack)
         assert [key.partition(":")[2] for key in search.documents] == ["100:0", "130:0"]
 
 
+def test_what_a_sink_does_not_take_is_left_and_the_cause_is_said(stack: MemoryStack) -> None:
+    search = MemoryRecordSink("search")
+    search.down = "Connection refused"
+    stack.record_sinks = [search]
+    stack.deploy(DOCUMENTS)
+    call = ("--from", "1h", "--to", "2100-01-01", "--archive", "archive", "--into", "search")
+    result = stack.call(replay, *call)
+    assert (result.exit_code, result.output.splitlines()) == (
+        1,
+        [
+            "2 Kinesis records read, 2 user records replayed",
+            "sink search: 2 events = 0 delivered + 0 held already + 0 quarantined + 2 left",
+            "2 records left: call it again when the sink takes them",
+            "  sink search: Connection refused",
+            "0 objects written",
+        ],
+    )
+    assert json.loads(stack.call(replay, *call, "--json").output)["undelivered"] == ["sink search: Connection refused"]
+
+
 def test_documents_are_not_read_again(stack: MemoryStack) -> None:
     stack.deploy(DOCUMENTS)
     result = stack.call(replay, "--from", "1h", "--archive", "search", "--into", "archive")
