@@ -5,6 +5,7 @@ What it met is recorded on a connection of its own, so that it can be asked for 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING
 
@@ -132,14 +133,19 @@ class _Stream:
                 if refused.code == "57014":
                     raise
                 raise CopyFailed(f"PostgreSQL refused what the stand-in took for loadable: {refused.message}") from None
-        elif not isinstance(error, OSError):
-            self._server.send(Message(b"f", b"the stand-in gave up\0"))
-            while self._server.next().code != b"Z":
-                pass
+        else:
+            with contextlib.suppress(OSError):  # it may be the server that is gone
+                self._server.send(Message(b"f", b"the stand-in gave up\0"))
+                while self._server.next().code != b"Z":
+                    pass
 
     def _flush(self) -> None:
         if self._buffer and not self._discard:
-            self._server.send(Message(b"d", "".join(self._buffer).encode()))
+            try:
+                self._server.send(Message(b"d", "".join(self._buffer).encode()))
+            except OSError:
+                self._server.rest()  # its last words, if it had any
+                raise
         self._buffer.clear()
         self._size = 0
 

@@ -182,14 +182,14 @@ class Session:
 
     def _fail(self, error: StandInError) -> None:
         """Tell the client, and let the transaction fail as it would have by the server's own error."""
-        if self.server.status == b"T":
-            self.server.send(wire.query("DO $$ BEGIN RAISE EXCEPTION 'refused by the stand-in'; END $$"))
-            while self.server.next().code != b"Z":
-                pass
         fields = {"S": "ERROR", "C": error.code, "M": error.message}
         if error.detail:
             fields["D"] = error.detail
         self._answer([wire.error(as_redshift(fields))])
+        if self.server.status == b"T":
+            self.server.send(wire.query("DO $$ BEGIN RAISE EXCEPTION 'refused by the stand-in'; END $$"))
+            while self.server.next().code != b"Z":
+                pass
 
 
 def _until_zero(body: bytes, start: int) -> tuple[bytes, int]:

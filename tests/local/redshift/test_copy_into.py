@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from redshift_connector.core import Connection
-from redshift_connector.error import ProgrammingError
+from redshift_connector.error import InterfaceError, ProgrammingError
 
 from aetherstream.decode.compression import zstd_module
 from aetherstream.local.redshift import LocalRedshift
@@ -175,6 +175,31 @@ def test_a_copy_is_cancelled_between_its_objects(
         loading.join(0.1)
     ((code, said),) = failed
     assert (code, said.partition(" ")[0] in ("Query", "canceling")) == ("57014", True)
+    assert run(connection, "select count(*) from flights") == [[0]]
+
+
+def test_a_session_that_is_killed_in_a_copy_leaves_nothing(
+    connect: Connect, connection: Connection, objects: Objects
+) -> None:
+    many = objects.rows(*({"id": number} for number in range(20_000)))
+    place = objects.manifest([many] * 1_000)
+    loader = connect()
+    pid = run(loader, "select pg_backend_pid()")[0][0]
+    failed: list[str] = []
+
+    def load() -> None:
+        try:
+            copy(loader, place)
+        except InterfaceError as error:  # the driver drops the server's last words
+            failed.append(str(error).partition(".")[0])
+
+    loading = threading.Thread(target=load)
+    loading.start()
+    connection.autocommit = True
+    while loading.is_alive():
+        run(connection, "select pg_terminate_backend(%s)", pid)
+        loading.join(0.2)
+    assert failed == ["BrokenPipe: server socket closed"]
     assert run(connection, "select count(*) from flights") == [[0]]
 
 

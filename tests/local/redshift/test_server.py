@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import redshift_connector
-from redshift_connector.error import InterfaceError
+from redshift_connector.error import InterfaceError, ProgrammingError
 
 from aetherstream.errors import UsageError
 from aetherstream.local.environment import choose_port
@@ -110,6 +110,22 @@ def test_a_closed_one_leaves_its_log_and_no_process_and_no_data(own: LocalRedshi
     assert choose_port(port) == port
     assert (data.exists(), [path.name for path in own.directory.iterdir()]) == (False, ["redshift.log"])
     assert "database system is shut down" in own.log.read_text()
+
+
+@pytest.mark.integration
+def test_where_isolation_is_serializable_write_skew_is_refused(tmp_path: Path) -> None:
+    with LocalRedshift(tmp_path, s3_endpoint=NOWHERE, isolation="serializable") as server:
+        ask(server, "create table t as select 1 as a")
+        one, other = (redshift_connector.connect(**server.login) for _ in range(2))
+        with one, other, one.cursor() as first, other.cursor() as second:
+            first.execute("select count(*) from t")
+            second.execute("select count(*) from t")
+            first.execute("insert into t select count(*) from t")
+            second.execute("insert into t select count(*) from t")
+            one.commit()
+            with pytest.raises(ProgrammingError) as caught:
+                other.commit()
+    assert (caught.value.args[0]["C"], caught.value.args[0]["M"]) == ("XX000", "1023")
 
 
 @pytest.mark.integration
