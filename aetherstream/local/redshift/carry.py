@@ -6,6 +6,7 @@ What it met is recorded on a connection of its own, so that it can be asked for 
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -49,13 +50,13 @@ class Carrier:
             places = objects.places()
             with _Stream(server, copy, chosen) as stream:
                 for place in places:
-                    _stop_if_cancelled(session, number)
+                    _stop_if_unwanted(session, number)
                     lines, size = objects.lines(place)
                     before = stream.rows
                     for row in rows.of(place, lines):
                         stream.add(row)
                         if stream.rows % 1000 == 0:
-                            _stop_if_cancelled(session, number)
+                            _stop_if_unwanted(session, number)
                     loaded.files.append((place, stream.rows - before, size))
         except BadRow as bad:
             self._record(record_error(number, session.pid, table, bad))
@@ -171,7 +172,10 @@ def _table(server: Wire, copy: Copy) -> tuple[int, list[Column]]:
     return int(found[0][5] or 0), columns
 
 
-def _stop_if_cancelled(session: Session, number: int) -> None:
+def _stop_if_unwanted(session: Session, number: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        if not session.client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+            raise ConnectionError("the client went away in its COPY")
     if session.cancelled.is_set():
         raise StandInError("57014", f"Query ({number}) cancelled on user's request")
 

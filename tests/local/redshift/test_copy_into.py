@@ -14,7 +14,8 @@ from redshift_connector.error import InterfaceError, ProgrammingError
 
 from aetherstream.decode.compression import zstd_module
 from aetherstream.local.redshift import LocalRedshift
-from tests.local.redshift.test_statements import failure, run
+from aetherstream.local.redshift.wire import query
+from tests.local.redshift.test_statements import Plain, failure, run
 from tests.redshift_fixture import ROLE, Connect, Objects
 
 pytestmark = pytest.mark.integration
@@ -200,6 +201,22 @@ def test_a_session_that_is_killed_in_a_copy_leaves_nothing(
         run(connection, "select pg_terminate_backend(%s)", pid)
         loading.join(0.2)
     assert failed == ["BrokenPipe: server socket closed"]
+    assert run(connection, "select count(*) from flights") == [[0]]
+
+
+def test_a_client_that_goes_away_in_a_copy_ends_it(
+    warehouse: LocalRedshift, connection: Connection, objects: Objects, schema: str
+) -> None:
+    place = objects.manifest([objects.rows(*({"id": number} for number in range(20_000)))] * 1_000)
+    client = Plain(warehouse)
+    client.wire.send(query(f"copy {schema}.flights from '{place}' {LOADED}"))
+    connection.autocommit = True
+    while run(connection, "select count(*) from pg_stat_activity where query like 'COPY%'") == [[0]]:
+        pass
+    client.wire.close()
+    run(connection, "set statement_timeout to 60000")  # the whole COPY would take longer
+    connection.autocommit = False
+    run(connection, "lock flights")
     assert run(connection, "select count(*) from flights") == [[0]]
 
 
