@@ -26,6 +26,12 @@ _PATH = "/_bulk?filter_path=errors%2Citems.%2A.status%2Citems.%2A.error"
 
 _LAST_SECONDS = 0.25
 
+LOOK_AGAIN = 60.0
+"""Seconds from one preparation to the next: a cluster may come back from an outage empty, under the same name."""
+
+_AGAIN_SECONDS = 2.0
+"""Most that a preparation after the first may take; where it fails, the writes tell what is wrong."""
+
 LARGEST = 100 * 1024 * 1024
 """OpenSearch: `http.max_content_length` is 100 MB by default; a cluster that takes less answers 413."""
 
@@ -64,7 +70,8 @@ class OpenSearchSink:
 
         `documents`, `bytes`: of one request; `parallel`: requests at once; `largest`: bytes of a document that is
         refused without asking. `prepare` runs before the first write with the seconds that it may take, until it
-        returns; what it returns goes to `warn`. With `require_alias` a place that is no alias is not made an index.
+        returns, and again each minute in which something is written; what it returns goes to `warn` when it is new.
+        With `require_alias` a place that is no alias is not made an index.
         """
         self.name = name
         self._wire = wire
@@ -72,7 +79,9 @@ class OpenSearchSink:
         self._documents = documents
         self._bytes = bytes
         self._largest = largest
-        self._prepare: Callable[[float], Sequence[str]] | None = prepare
+        self._prepare = prepare
+        self._looked: float | None = None
+        self._warned: Sequence[str] = ()
         self._warn = warn
         self._retries = retries or Retries()
         self._clock, self._sleep, self._random = clock, sleep, random
@@ -146,21 +155,28 @@ class OpenSearchSink:
         return [left[start:end] for start, end in cuts]
 
     def _prepared(self, count: int, seconds: float, until: float) -> Answer | None:
-        """Prepare the cluster unless that is done; where it can't be, what the delivery comes to."""
-        if self._prepare is None or seconds <= 0:
+        """Prepare the cluster unless that was done lately; where it never could be, what the delivery comes to."""
+        now, looked = self._clock(), self._looked
+        if seconds <= 0 or (looked is not None and now - looked < LOOK_AGAIN):
             return None
+        if looked is not None:
+            seconds, until = min(seconds, _AGAIN_SECONDS), min(until, now + _AGAIN_SECONDS)
         future = self._executor.submit(self._prepare, seconds)
-        if wait([future], max(0.0, until - self._clock())).not_done:
+        if wait([future], max(0.0, until - now)).not_done:
             self._wire.abort()
         try:
             warnings = future.result(_LAST_SECONDS)
         except TimeoutError:
-            return Answer(count, count, "no answer in time")
+            failed = Answer(count, count, "no answer in time")
         except Unreachable as error:
-            return Answer(count, count, str(error))
+            failed = Answer(count, count, str(error))
         except ConfigurationError as error:
-            return Answer(count, count, str(error), refused=True)
-        self._prepare = None
-        for warning in warnings:
-            self._warn(warning)
-        return None
+            failed = Answer(count, count, str(error), refused=True)
+        else:
+            self._looked = now
+            if warnings != self._warned:
+                for warning in warnings:
+                    self._warn(warning)
+            self._warned = warnings
+            return None
+        return failed if looked is None else None

@@ -283,8 +283,8 @@ def test_upserts_keep_their_versions_when_some_are_sent_again() -> None:
     )
 
 
-def test_the_cluster_is_prepared_before_the_first_write_and_only_then() -> None:
-    cluster = Cluster()
+def test_the_cluster_is_prepared_before_the_first_write_and_warned_of_once() -> None:
+    cluster, clock = Cluster(), Clock()
     prepared: list[tuple[float, int]] = []
     told: list[str] = []
 
@@ -292,10 +292,30 @@ def test_the_cluster_is_prepared_before_the_first_write_and_only_then() -> None:
         prepared.append((seconds, len(cluster.requests)))
         return ["index template differs"]
 
-    subject = sink(cluster, prepare=prepare, warn=told.append)
+    subject = sink(cluster, clock, prepare=prepare, warn=told.append)
     for _ in range(2):
         subject.deliver(documents("x"), 10.0)
     assert (prepared, told) == ([(9.5, 0)], ["index template differs"])
+    clock.now += 60
+    subject.deliver(documents("x"), 10.0)
+    assert (prepared, told) == ([(9.5, 0), (2.0, 2)], ["index template differs"])
+
+
+@pytest.mark.parametrize("failure", [Unreachable("connection refused"), ConfigurationError("403")])
+def test_a_cluster_that_was_prepared_is_written_to_where_it_can_not_be_looked_at_again(failure: Exception) -> None:
+    cluster, clock = Cluster(), Clock()
+    answers: list[Exception | None] = [None, failure, None]
+
+    def prepare(seconds: float) -> list[str]:
+        if (wrong := answers.pop(0)) is not None:
+            raise wrong
+        return []
+
+    subject = sink(cluster, clock, prepare=prepare)
+    for left in ([failure, None], [None], [], []):
+        assert subject.deliver(documents("x"), 10.0) == Outcome(answers=[Answer(1, 0)])
+        assert answers == left
+        clock.now += 60 if left else 0
 
 
 def test_a_cluster_that_can_not_be_prepared_leaves_the_documents_and_is_prepared_later() -> None:
