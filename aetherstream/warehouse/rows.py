@@ -57,10 +57,7 @@ class Rows:
         """The rows of `lines` (NDJSON, events with their `_event_id` that passed the check), one a line."""
         if self._quick is not None:
             try:
-                rows = bytearray()
-                for part in _parts(lines):
-                    rows += self._encode(self._quick.rows(part))
-                return bytes(rows)
+                return b"".join([self._encode(self._quick.rows(part)) for part in _parts(lines)])
             except (msgspec.ValidationError, AttributeError):
                 pass  # a text where a number is usual, a null where an object is, and the like
         values = [parsed(line) for line in lines.splitlines()]

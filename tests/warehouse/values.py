@@ -13,6 +13,7 @@ TYPES = (
     "decimal(5,2)",
     "decimal(15,4)",
     "decimal(12,0)",
+    "decimal(12,6)",
     "decimal(18,6)",
     "decimal(19,3)",
     "decimal(38,10)",
