@@ -22,7 +22,7 @@ from aetherstream.app import (
     require_bucket,
     version_of,
 )
-from aetherstream.compose import buckets_of, core_of, quarantine_of, tables_of
+from aetherstream.compose import buckets_of, core_of, quarantine_of, spills_of, tables_of
 from aetherstream.core import Core
 from aetherstream.decode import Decoder
 from aetherstream.delivery.dynamodb import DynamoProgress
@@ -146,6 +146,7 @@ def service_of(
             store=store,
             archive=reader,
             progress=progress,
+            spills=[spill.target for spill in spills_of(pipeline).values()],
             record_sinks=record_sinks,
             executor=executor,
             clock=clock,

@@ -115,8 +115,9 @@ class Run:
         if self._lease.item.probes % 2 and backlog.newest is not None:
             candidates = [backlog.newest, *candidates]
         for listed in candidates:
+            before = self._marks.looked
             spilled = self._checked(listed, self._find(listed)[0])
-            if spilled is not None and spilled.rows and self._marks.passed(spilled):
+            if spilled is not None and spilled.rows and self._marks.passed(spilled, before, self._parts.store):
                 yield spilled.rows[:PROBE]
 
     # -- The objects --------------------------------------------------------------------------------------------------
@@ -135,7 +136,7 @@ class Run:
     def _group(self, group: Sequence[Listed]) -> bool:
         """Read some objects, deliver one after another, and empty those that are done; tell whether to go on."""
         done: list[SpillObject] = []
-        goes_on = True
+        goes_on, before = True, self._marks.looked
         for listed, found in zip(group, self._parts.executor.map(self._find, group), strict=True):
             goes_on = self._may_go_on()
             if not goes_on:
@@ -143,7 +144,7 @@ class Run:
             spilled = self._checked(listed, found[0])
             if spilled is None or found[1] is None:
                 continue
-            if not self._marks.passed(spilled):
+            if not self._marks.passed(spilled, before, self._parts.store):
                 self._report.unfinished += 1
                 self._passed_over.add(listed.key)
                 continue

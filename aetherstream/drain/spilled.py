@@ -32,6 +32,11 @@ class SpillObject:
     modified: float
     """Epoch seconds."""
 
+    def stands(self, store: ObjectStore) -> bool:
+        """Tell whether the object still is what was read."""
+        head = store.head(self.bucket, self.key)
+        return head is not None and head.etag == self.etag
+
     def empty(self, store: ObjectStore) -> bool:
         """Empty it, in its own epoch, if it is still what was read; tell whether it was.
 
@@ -102,27 +107,41 @@ class Marks:
 
     def __init__(self, pipeline: str, progress: ProgressStore | None) -> None:
         """`progress` None: delivery `at_least_once`, where every object is final."""
+        self.looked = 0
+        """How often a mark has been looked up."""
         self._pipeline = pipeline
         self._progress = progress
-        self._known: dict[str, str] = {}
+        self._known: dict[str, tuple[str, int]] = {}
 
     def forget(self) -> None:
         """Look every mark up again."""
         self._known.clear()
 
-    def passed(self, spilled: SpillObject) -> bool:
-        """Tell whether the object is final: no attempt writes it any more. Raises like `ProgressStore.write`."""
+    def passed(self, spilled: SpillObject, before: int, store: ObjectStore) -> bool:
+        """Tell whether what was read is final: no attempt writes the object any more.
+
+        `before`: what `looked` was when the reading began. A mark says that the object is final from then on; one that
+        was looked up after the object was read may speak of what has been written over it since. Raises like
+        `ProgressStore.write` and `ObjectStore.head`.
+        """
         if self._progress is None:
             return True
         lasts: dict[str, str] = {}
         for row in spilled.rows:
             key = progress_key(self._pipeline, row.stream, row.shard)
             lasts[key] = max(lasts.get(key, ""), sortable(row.sequence))
-        return all(last <= self._mark(key, self._progress) for key, last in lasts.items())
+        later = False
+        for key, last in lasts.items():
+            mark, at = self._mark(key, self._progress)
+            if last > mark:
+                return False
+            later = later or at > before
+        return not later or spilled.stands(store)
 
-    def _mark(self, key: str, progress: ProgressStore) -> str:
+    def _mark(self, key: str, progress: ProgressStore) -> tuple[str, int]:
         if key not in self._known:
-            self._known[key] = peek(progress, key).completed
+            self.looked += 1
+            self._known[key] = peek(progress, key).completed, self.looked
         return self._known[key]
 
 

@@ -96,13 +96,14 @@ def choose(
                 choice.objects.append(ChosenObject(sink, sink.target.key(path, unit.shard, choice.name), fresh))
     choice.held -= fresh_pairs
     for record_sink in record_sinks:
-        refused = set() if frees else held.refused.get(record_sink.name, set())
-        mine = [index for index in members_of(prepared, record_sink.name) if chosen[index]]
-        fresh = [index for index in mine if events.ids[index] not in refused]
-        count = report.count(record_sink.name)
+        name = record_sink.name
+        settled = set() if frees else held.refused.get(name, set()) | held.spilled.get(name, set())
+        mine = [index for index in members_of(prepared, name) if chosen[index]]
+        fresh = [index for index in mine if events.ids[index] not in settled]
+        count = report.count(name)
         count.events += len(mine)
         count.held += len(mine) - len(fresh)
-        choice.documents[record_sink.name] = fresh
+        choice.documents[name] = fresh
     _choose_rejections(unit, choice, held, select, report)
     report.records += len(prepared.seen)
     report.dropped += prepared.dropped

@@ -52,6 +52,8 @@ class Held:
     """Ids of the envelopes of records that were refused whole: `shard:sequence:sub` or `shard:sequence`."""
     refused: dict[str, set[str]] = field(default_factory=dict)
     """Event ids by the per-record sink that refused them."""
+    spilled: dict[str, set[str]] = field(default_factory=dict)
+    """Event ids by the per-record sink that they wait for: the drain brings them."""
 
     def in_quarantine(self, name: str) -> bool:
         """Tell whether a user record (`shard:sequence[:sub]`) stands in the quarantine, alone or with its whole."""
@@ -68,7 +70,16 @@ class Held:
         if found.stage != "deliver":
             self.quarantined.add(found.id)
         elif found.event is not None:
-            self.refused.setdefault(found.where.removeprefix("sinks."), set()).add(found.event.event_id)
+            self.refused.setdefault(_sink_of(found), set()).add(found.event.event_id)
+
+    def add_spilled(self, found: _Envelope) -> None:
+        """Note a row of a spill."""
+        if found.event is not None:
+            self.spilled.setdefault(_sink_of(found), set()).add(found.event.event_id)
+
+
+def _sink_of(found: _Envelope) -> str:
+    return found.where.removeprefix("sinks.")
 
 
 def look_up(
@@ -76,6 +87,7 @@ def look_up(
     archive: ObjectReader,
     *,
     sinks: Sequence[tuple[str, Target]],
+    spills: Sequence[Target] = (),
     quarantine: Target,
     excluded: Collection[str] = (),
     executor: Executor,
@@ -93,6 +105,11 @@ def look_up(
         for line in _lines(unit, archive, target, excluded, executor, between, _read_line):
             if _kinesis_record(line.event_id) in wanted:
                 held.add_event(name, line.event_id)
+    # Before the quarantine, because the drain takes what a sink refuses from the spill there.
+    for target in spills:
+        for row in _lines(unit, archive, target, excluded, executor, between, _read_envelope):
+            if _kinesis_record(row.id) in wanted:
+                held.add_spilled(row)
     for envelope in _lines(unit, archive, quarantine, excluded, executor, between, _read_envelope):
         if _kinesis_record(envelope.id) in wanted:
             held.add_envelope(envelope)

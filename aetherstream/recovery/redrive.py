@@ -22,7 +22,7 @@ from aetherstream.delivery.reader import ObjectReader
 from aetherstream.delivery.writer import Writer
 from aetherstream.documents import documents_of
 from aetherstream.errors import ConfigurationError, Retryable, Superseded
-from aetherstream.objects import empty_object
+from aetherstream.objects import Target, empty_object
 from aetherstream.plan import Planner
 from aetherstream.quarantine import Quarantine
 from aetherstream.records import KinesisRecords, Rejection, sortable
@@ -49,6 +49,7 @@ class Redriver:
         core: Core,
         *,
         quarantine: Quarantine,
+        spills: Sequence[Target] = (),
         record_sinks: Sequence[RecordSink] = (),
         store: ObjectStore,
         archive: ObjectReader,
@@ -60,10 +61,13 @@ class Redriver:
         lease_seconds: float = LEASE_SECONDS,
         request: float = 25.0,
     ) -> None:
-        """`clock`: epoch seconds; `owner`: as in `Leases`; `request`: seconds that a put may take at most."""
+        """`spills`: of the per-record sinks, left to their drain; `clock`: epoch seconds; `owner`: as in `Leases`;
+        `request`: seconds that a put may take at most.
+        """
         self._pipeline = pipeline
         self._core = core
         self._quarantine = quarantine
+        self._spills = list(spills)
         self._record_sinks = list(record_sinks)
         self._store = store
         self._archive = archive
@@ -198,6 +202,7 @@ class Redriver:
             unit,
             self._archive,
             sinks=[(sink.name, sink.target) for sink in self._core.sinks],
+            spills=self._spills,
             quarantine=self._quarantine.target,
             excluded=excluded,
             executor=self._executor,

@@ -8,9 +8,9 @@ from itertools import pairwise
 import pytest
 
 from aetherstream.delivery.breaker_item import DrainLease, held_open
-from aetherstream.delivery.put import EPOCH
+from aetherstream.delivery.put import EPOCH, put
 from aetherstream.errors import Rejected
-from aetherstream.objects import lines_of
+from aetherstream.objects import empty_object, lines_of
 from aetherstream.recovery.envelopes import Envelope, envelopes_of
 from aetherstream.sinks.base import Answer, Documents, Outcome
 from aetherstream.testing.builders import SHARD, written
@@ -88,6 +88,19 @@ def test_an_object_that_attempts_may_still_write_waits_for_the_shards_mark(world
     world.complete("110")
     world.drain()
     assert (world.stored(), world.waiting()) == (["a", "b"], [])
+
+
+@pytest.mark.parametrize("at", range(8))
+def test_what_was_read_before_a_retry_emptied_the_object_is_not_delivered(world: World, at: int) -> None:
+    key = world.spilled("a", final=False)
+
+    def retry_without_spilling() -> None:
+        metadata = {"aether-count": "0", "aether-version": "v1"}
+        put(world.objects, "data", key, empty_object(key, 2), metadata, 2)
+        world.complete("100")
+
+    world.drain(Hands(at=at, do=retry_without_spilling))
+    assert world.stored() == []
 
 
 def test_at_least_once_every_object_is_final(world: World) -> None:

@@ -8,15 +8,18 @@ import pytest
 from aetherstream.delivery.progress import Noted, Progress
 from aetherstream.delivery.put import Missing, PreconditionFailed
 from aetherstream.errors import ConfigurationError, Rejected, Retryable, Superseded, UsageError
+from aetherstream.record_delivery import Standby
 from aetherstream.records import KinesisRecords
 from aetherstream.recovery.lease import LeaseHeld, LeaseLost
 from aetherstream.recovery.origin import BeyondTheMark
 from aetherstream.recovery.redrive_report import RedriveCount, RedriveReport
 from aetherstream.sinks.s3 import by_field
+from aetherstream.spill import Spill
 from aetherstream.testing.builders import SHARD, STREAM, event_ids_of, kinesis_records, written
 from aetherstream.testing.sinks import MemoryRecordSink
 from aetherstream.testing.stores import MemoryProgress
 from tests.engine.harness import KEY, archive, process
+from tests.engine.test_spill import Switch
 from tests.recovery.redriving import Effects, Killed, LandsLate, Recovery, kill, once
 
 PAYLOADS: list[Any] = [
@@ -464,6 +467,16 @@ def test_what_a_record_sink_could_not_take_is_left_for_another_redrive() -> None
     search.down = None
     report = bench.redriver().redrive(kinesis_records([{"p": 1}]))
     assert (bench.ids, list(search.documents), report.finished) == (["100:0"], [f"{SHARD}:100:0"], True)
+
+
+def test_documents_that_wait_in_the_spill_are_left_to_its_drain() -> None:
+    search, spill = MemoryRecordSink(), Spill("search", bucket="data", prefix="spill", pipeline="flights")
+    breaker = Switch(is_open=True)
+    bench = Recovery(record_sinks=[search], standbys={"search": Standby(breaker, spill)})
+    bench.run([{"p": 1}])
+    report = bench.redriver(spills=[spill.target]).redrive(kinesis_records([{"p": 1}]))
+    assert (list(search.documents), report.sinks["search"], report.finished) == ([], RedriveCount(1, held=1), True)
+    assert [row["document_id"] for row in bench.spilled] == [f"{SHARD}:100:0"]
 
 
 def test_a_failure_gives_the_lease_back_at_once(bench: Recovery) -> None:

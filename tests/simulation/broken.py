@@ -31,6 +31,7 @@ from tests.simulation.settings import (
     POISONED,
     REDRIVES,
     REPLAYS,
+    SPILLED_LETTERS,
     STALE,
     VERSIONS,
 )
@@ -308,7 +309,7 @@ class _CoversOnlyWhatItPut(Engine):
 
 
 _SHOWN_BY_REPLAYS = ("redrive without the lease", "redrive looks nowhere")
-_SHOWN_BY = {"redrive notes no place": POISONED}
+_SHOWN_BY = {"redrive notes no place": POISONED, "redrive looks into no spill": SPILLED_LETTERS}
 
 
 class Broken(NamedTuple):

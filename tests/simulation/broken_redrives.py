@@ -109,6 +109,11 @@ class _PassesWithoutEmptying(Redriver):
             super()._empty(locations, lease, writer, report)
 
 
+class _LooksIntoNoSpill(Redriver):
+    def __init__(self, **made: Any) -> None:
+        super().__init__(**{**made, "spills": []})
+
+
 def _redriver(kind: type[Redriver]) -> RedriverVariant:
     return lambda simulation, name: kind(**redrive_parts(simulation, name))
 
@@ -129,6 +134,7 @@ BROKEN_REDRIVES = {
     "redrive notes no place": _leases(_NotesNoPlace),
     "redrive looks nowhere": _redriver(_LooksNowhere),
     "redrive looks where it would put": _redriver(_LooksWhereItWouldPut),
+    "redrive looks into no spill": _redriver(_LooksIntoNoSpill),
     "redrive leaves what is unfinished": _redriver(_LeavesTheUnfinished),
     "redrive leaves the mark": _redriver(_LeavesTheMark),
     "redrive passes without emptying": _redriver(_PassesWithoutEmptying),

@@ -183,8 +183,6 @@ def _check_documents(
 ) -> list[str]:
     """The per-record sink: each event as a document, or in the quarantine because the sink refused it."""
     wrong: list[str] = []
-    # A dead letter whose attempt had completed: the redrive and the drain may be refused the same document.
-    most = 2 if simulation.shape.spills and sent.name in simulation.dead else 1
     flaky = simulation.profile.has(Fault.FLAKY)
     for nth, (_, sinks) in enumerate(fate.events):
         event_id = f"{name}:{nth}" if nth else name
@@ -196,9 +194,9 @@ def _check_documents(
         tally["search.quarantined"] += refused
         tally["search.delivered"] += 1 - refused
         if flaky:  # the sink refuses at one attempt what it takes at another
-            right = refused <= most and (there or refused >= 1)
+            right = refused <= 1 and (there or refused >= 1)
         else:
-            right = (there, min(refused, 1)) == ((False, 1) if conflict else (True, 0)) and refused <= most
+            right = (there, min(refused, 1)) == ((False, 1) if conflict else (True, 0)) and refused <= 1
         if not right:
             kind = "doubled" if refused else "lost"
             wrong.append(f"{kind}: {event_id}: document there={there}, in the quarantine {refused} times")

@@ -162,6 +162,7 @@ def redrive_parts(simulation: Simulation, name: str) -> dict[str, Any]:
         "pipeline": simulation.pipeline,
         "core": simulation.core(version),
         "quarantine": Quarantine(bucket=BUCKET, prefix=QUARANTINE, pipeline=simulation.pipeline),
+        "spills": [simulation.drains.spill.target] if simulation.shape.spills else [],
         "record_sinks": [simulation.search] if simulation.shape.with_search else [],
         "store": simulation.objects,
         "archive": simulation.objects,

@@ -52,6 +52,17 @@ CRASHES = Setting(
     {Fault.POISON: 0.3, Fault.FILTERED: 0.8, Fault.REDRIVEN_EARLY: 0.6},
     {"retries": 0, "batch_size": 3, "spilling": False},
 )
+SPILLED_LETTERS = Setting(
+    {
+        Fault.SINK_DOWN: 0.6,
+        Fault.PARTIAL: 0.3,
+        Fault.RESPONSE_LOST: 0.6,
+        Fault.REDRIVEN_EARLY: 0.5,
+        Fault.KILLED_BEFORE: 0.1,
+        Fault.DISCARDED: 0.1,
+    },
+    {"retries": 0, "with_search": True, "spilling": True, "dos": ("pass", "conflict", "conflict")},
+)
 REPLAYS = Setting(
     {
         Fault.DEPLOYED: 0.3,
@@ -100,4 +111,5 @@ SETTINGS = {
     "replays": REPLAYS,
     "half delivered by a redrive": HALVES,
     "crashed when redriven in part": CRASHES,
+    "dead letters of what was spilled": SPILLED_LETTERS,
 }

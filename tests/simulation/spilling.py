@@ -61,6 +61,7 @@ class Drains:
         self.rules = Rules(
             failures=rng.choice((1, 1, 2, 5)), share=rng.choice((0.5, 0.9)), probe_after=rng.choice((0.1, 1.0, 30.0))
         )
+        self.spill = Spill("search", bucket=BUCKET, prefix=_FOLDER, pipeline=simulation.pipeline)
         self.attempts: list[Attempt] = []
 
     def standby(self) -> Standby:
@@ -68,7 +69,7 @@ class Drains:
         world, pipeline = self._simulation.world, self._simulation.pipeline
         key = breaker_key(pipeline, "search")
         breaker = Breaker(self._simulation.breakers, key, self.rules, clock=lambda: world.now + START)
-        return Standby(breaker, Spill("search", bucket=BUCKET, prefix=_FOLDER, pipeline=pipeline))
+        return Standby(breaker, self.spill)
 
     def take_turns(self) -> None:
         """Let the sink go down, or a drain begin, if it so happens."""
