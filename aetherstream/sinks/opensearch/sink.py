@@ -123,8 +123,7 @@ class OpenSearchSink:
         requests = Requests(send, documents.ids, body, moments, self._retries)
         self._wire.begin()
         until = begun + seconds - margin
-        if (refusal := self._prepared(sum(map(len, chunks)), moments.left(), until)) is not None:
-            outcome.answers.append(refusal)
+        if (refusal := self._unready(sum(map(len, chunks)), moments, until, outcome)) is not None:
             for chunk in chunks:
                 outcome.undelivered.update(dict.fromkeys(take(documents.ids, chunk), refusal.why))
             return outcome
@@ -153,6 +152,18 @@ class OpenSearchSink:
         left = [index for index in range(len(ids)) if index not in refused]
         cuts = cut(take(ids, left), take(bodies, left), self._documents, self._bytes)
         return [left[start:end] for start, end in cuts]
+
+    def _unready(self, count: int, moments: Moments, until: float, outcome: Outcome) -> Answer | None:
+        """Prepare the cluster, as often as a request would be sent; the last failure where it can't be."""
+        tries = 0
+        while (failed := self._prepared(count, moments.left(), until)) is not None:
+            outcome.answers.append(failed)
+            tries += 1
+            pause = self._retries.pause(tries, self._random())
+            if failed.refused or tries >= self._retries.fruitless or pause >= moments.left():
+                return failed
+            self._sleep(pause)
+        return None
 
     def _prepared(self, count: int, seconds: float, until: float) -> Answer | None:
         """Prepare the cluster unless that was done lately; where it never could be, what the delivery comes to."""

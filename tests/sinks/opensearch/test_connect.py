@@ -99,9 +99,9 @@ def test_signing_needs_credentials() -> None:
 
 def test_connecting_asks_nothing_and_a_cluster_that_is_gone_leaves_the_documents() -> None:
     sink = connect(replace(OPTIONS, endpoint="http://127.0.0.1:9"), session())
-    outcome = sink.deliver(Documents(["x"], ["flights-2013"], [b"{}"]), 10.0)
+    outcome = sink.deliver(Documents(["x"], ["flights-2013"], [b"{}"]), 1.0)
     assert (outcome.rejected, list(outcome.undelivered)) == ({}, ["x"])
-    assert outcome.answers == [Answer(1, 1, outcome.undelivered["x"])]
+    assert set(outcome.answers) == {Answer(1, 1, outcome.undelivered["x"])}
 
 
 @pytest.mark.parametrize(
