@@ -18,7 +18,6 @@ from aetherstream.delivery.ledger import Ledger, Opening, Unledgered
 from aetherstream.delivery.progress import Progress, is_crasher, progress_key
 from aetherstream.delivery.put import ObjectStore
 from aetherstream.delivery.writer import Writer
-from aetherstream.documents import members_of
 from aetherstream.encoded import EncodedEvents
 from aetherstream.errors import ConfigurationError, Retryable
 from aetherstream.objects import empty_object
@@ -298,7 +297,7 @@ class Engine:
         report.dropped = prepared.dropped if whole else seen - report.passed - report.quarantined
         report.reasons = dict(Counter(f"{r.stage}: {r.reason}" for r in rejections))
         for name in [s.name for s in self._core.sinks] + self._delivery.sinks:
-            made = bisect_left(members_of(prepared, name), limit)
+            made = bisect_left(events.routed(name), limit)
             refused = len([r for r in rejections if r.stage == "deliver" and r.where == f"sinks.{name}"])
             report.sinks[name] = SinkCount(events=made, quarantined=refused)
         for sink in self._delivery.sinks:
