@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aetherstream.delivery.breaker_item import BreakerItem, Cursor, DrainLease
-from aetherstream.errors import ConfigurationError, Retryable
+from aetherstream.delivery.revisions import put_revision, translated
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 CLIENT = Config(connect_timeout=1, read_timeout=1, retries={"mode": "standard", "total_max_attempts": 2})
 """How a breaker's client is to be made."""
 
-_MISCONFIGURED = {
-    "ResourceNotFoundException": "the table does not exist",
-    "AccessDeniedException": "the function's role may not use it (dynamodb:GetItem, dynamodb:PutItem)",
-    "ValidationException": "the table refuses the item (its key must be the string `pk`)",
-}
+_RIGHTS = "dynamodb:GetItem, dynamodb:PutItem"
 _TEXTS = ("state", "why", "by")
 _NUMBERS = ("revision", "since", "wait", "probe_at", "opened", "probes", "number", "unclean")
 _FLAGS = ("held", "answered")
@@ -40,37 +36,13 @@ class DynamoBreakers:
         try:
             answer = self._client.get_item(TableName=self._table, Key={"pk": {"S": key}}, ConsistentRead=True)
         except (ClientError, BotoCoreError) as error:
-            raise self._translated(error) from error
+            raise translated(error, self._table, _RIGHTS) from error
         return from_item(answer["Item"]) if answer.get("Item") else BreakerItem(key)
 
     def write(self, item: BreakerItem, /) -> BreakerItem | None:
-        """See `BreakerStore.write`. The failed condition returns the stored item (`ALL_OLD`)."""
-        request: dict[str, Any] = {
-            "TableName": self._table,
-            "Item": to_item(item),
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
-        if item.revision == 1:
-            request["ConditionExpression"] = "attribute_not_exists(pk)"
-        else:
-            request["ConditionExpression"] = "revision = :read"
-            request["ExpressionAttributeValues"] = {":read": {"N": str(item.revision - 1)}}
-        try:
-            self._client.put_item(**request)
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
-                stored = cast("dict[str, Any]", error.response).get("Item")
-                return from_item(stored) if stored else BreakerItem(item.key)
-            raise self._translated(error) from error
-        except BotoCoreError as error:
-            raise self._translated(error) from error
-        return None
-
-    def _translated(self, error: ClientError | BotoCoreError) -> Exception:
-        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
-        if code in _MISCONFIGURED:
-            return ConfigurationError(f"progress table {self._table!r}: {_MISCONFIGURED[code]} ({error})")
-        return Retryable(f"progress table {self._table!r}: {error}")
+        """See `BreakerStore.write`."""
+        stored = put_revision(self._client, self._table, to_item(item), item.revision, _RIGHTS)
+        return None if stored is None else from_item(stored) if stored else BreakerItem(item.key)
 
 
 def to_item(breaker: BreakerItem) -> dict[str, Any]:

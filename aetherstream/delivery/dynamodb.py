@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
-
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import TYPE_CHECKING, Any
 
 from aetherstream.delivery.progress import Attempt, Death, Lease, Noted, Progress, Suspect
-from aetherstream.errors import ConfigurationError, Retryable
+from aetherstream.delivery.revisions import put_revision
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,11 +25,6 @@ _KNOWN = {
     "suspects",
     "redriven",
 }
-_MISCONFIGURED = {
-    "ResourceNotFoundException": "the table does not exist",
-    "AccessDeniedException": "the function's role may not write it (dynamodb:PutItem)",
-    "ValidationException": "the table refuses the item (its key must be the string `pk`)",
-}
 
 
 class DynamoProgress:
@@ -42,30 +35,9 @@ class DynamoProgress:
         self._table = table
 
     def write(self, item: Progress, /) -> Progress | None:
-        """See `ProgressStore.write`. The failed condition returns the stored item (`ALL_OLD`)."""
-        request: dict[str, Any] = {
-            "TableName": self._table,
-            "Item": to_item(item),
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
-        if item.revision == 1:
-            request["ConditionExpression"] = "attribute_not_exists(pk)"
-        else:
-            request["ConditionExpression"] = "revision = :read"
-            request["ExpressionAttributeValues"] = {":read": {"N": str(item.revision - 1)}}
-        try:
-            self._client.put_item(**request)
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code == "ConditionalCheckFailedException":
-                stored = cast("dict[str, Any]", error.response).get("Item")
-                return from_item(stored) if stored else Progress(item.key)
-            if code in _MISCONFIGURED:
-                raise ConfigurationError(f"progress table {self._table!r}: {_MISCONFIGURED[code]} ({error})") from error
-            raise Retryable(f"progress table {self._table!r}: {error}") from error
-        except BotoCoreError as error:
-            raise Retryable(f"progress table {self._table!r}: {error}") from error
-        return None
+        """See `ProgressStore.write`."""
+        stored = put_revision(self._client, self._table, to_item(item), item.revision, "dynamodb:PutItem")
+        return None if stored is None else from_item(stored) if stored else Progress(item.key)
 
 
 def to_item(progress: Progress) -> dict[str, Any]:

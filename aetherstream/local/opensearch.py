@@ -9,7 +9,6 @@ security plugin (no users, no TLS) and no index state management, and it ends wh
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import os
@@ -28,6 +27,7 @@ from typing import Any, Self
 import yaml
 
 from aetherstream.errors import UsageError
+from aetherstream.local import child
 from aetherstream.local.environment import LOOPBACK, clean_environment
 from aetherstream.local.java import find_java
 from aetherstream.local.opensearch_jars import OpenSearchUnavailable, cache_directory, from_repository, locked, provide
@@ -164,28 +164,14 @@ class LocalOpenSearch:
         if process is None or not self.running:
             self.kill()
             return
-        if process.stdin is not None:
-            with contextlib.suppress(OSError):
-                process.stdin.close()  # see `tethered`
-        ended = threading.Thread(
-            target=os.waitid, args=(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT), daemon=True, name="opensearch-end"
-        )
-        ended.start()
-        ended.join(STOP_SECONDS)
+        child.ask_to_stop(process, STOP_SECONDS)
         self.kill()
 
     def kill(self) -> None:
         """End it at once, as a crash would. Port and data stay for the next start."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        # Before its pid is reaped the group id can't have been given to anybody else.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if process.stdin is not None:
-            with contextlib.suppress(OSError):
-                process.stdin.close()
+        if process is not None:
+            child.kill(process)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the server; with SIGSTOP it hangs, connections open, until SIGCONT."""

@@ -8,12 +8,9 @@ It is a stand-in: docs/reference/local-redshift.md lists where it differs. It en
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +20,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from aetherstream.errors import UsageError
+from aetherstream.local import child
 from aetherstream.local.environment import LOOPBACK, REGION, choose_port, clean_environment
 
 READY_SECONDS = 90.0
@@ -121,28 +119,14 @@ class LocalRedshift:
         process = self._process
         if process is None:
             return
-        if process.stdin is not None:
-            with contextlib.suppress(OSError):
-                process.stdin.close()  # see `tethered`
-        ended = threading.Thread(
-            target=os.waitid, args=(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT), daemon=True, name="redshift-end"
-        )
-        ended.start()
-        ended.join(STOP_SECONDS)
+        child.ask_to_stop(process, STOP_SECONDS)
         self.kill()
 
     def kill(self) -> None:
         """End it at once, as a crash would. Port and data stay for the next start."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        # Before its pid is reaped the group id can't have been given to anybody else.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if process.stdin is not None:
-            with contextlib.suppress(OSError):
-                process.stdin.close()
+        if process is not None:
+            child.kill(process)
 
     def close(self) -> None:
         """Stop it and remove its data. Twice does no harm."""
