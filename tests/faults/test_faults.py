@@ -22,7 +22,7 @@ def test_nothing_is_lost_doubled_or_dead_lettered_by(bench: Bench, scenario: Sce
 
 
 def test_an_outage_that_outlasts_the_bound_on_age_is_seen_to_dead_letter(bench: Bench) -> None:
-    outcome = run(bench, replace(NAMED["s3-hour"], mapping={"maximum_record_age": 1800}), 100)
+    outcome = run(bench, replace(NAMED["s3-hour"], mapping={"maximum_record_age": 600}), 100)
     assert outcome.dead_letters > 0
     assert outcome.verdict.lost > 0
     assert outcome.verdict.doubled == 0
