@@ -81,8 +81,9 @@ def _turn(
     stack: Deployed, do: str, sink: str, consequences: tuple[str, ...], *, yes: bool, why: str | None, as_json: bool
 ) -> None:
     before = _ask(stack, {"do": "show", "sink": sink})
-    if not as_json:
+    if not as_json or not yes:
         _tell(before, as_json, _state)
+    if not as_json:
         for line in consequences:
             click.echo(line)
     if not yes:

@@ -102,7 +102,9 @@ def setup(
         except Unreachable as error:
             raise Retryable(f"{options.name}: {options.endpoint} can't be reached: {error}") from error
         left = [difference for difference in found if difference not in settled]
-        stuck = stuck or any(exit_code or difference.state in ("forbidden", "blocked") for difference in left)
+        # What a cluster does not have at all nobody can mend: it is said, and that is all.
+        mendable = [difference for difference in left if difference.state != "unsupported"]
+        stuck = stuck or any(exit_code or difference.state in ("forbidden", "blocked") for difference in mendable)
         if as_json:
             done = [difference.what for difference in settled]
             facts = [{**asdict(difference), "applied": difference.what in done} for difference in found]

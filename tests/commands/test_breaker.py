@@ -115,6 +115,11 @@ def test_open_says_what_it_does_and_does_nothing_without_yes(stack: Stack, world
     assert world.breakers.items == {}
 
 
+def test_as_json_the_state_is_told_also_where_nothing_is_done(stack: Stack, world: World) -> None:
+    [said, *_] = lines(stack, "open", "search", "--json")
+    assert (json.loads(said)["state"], world.item.held) == ("closed", False)
+
+
 def test_open_with_yes_holds_it_open(stack: Stack, world: World) -> None:
     said = lines(stack, "open", "search", "--yes", "--why", "upgrade")
     assert said[-2].startswith("search: OPEN, held by hand since ")
