@@ -91,7 +91,7 @@ def test_a_batch_is_one_log_line_with_its_facts(
             "objects": 3,
             "emptied": 0,
         },
-        "sinks": {"archive": {"events": 5, "delivered": 4, "quarantined": 1}},
+        "sinks": {"archive": {"events": 5, "delivered": 4, "quarantined": 1, "spilled": 0}},
         "bytes": 1234,
         "milliseconds": {"decode": 1.5, "put": 250.0},
         "rejected": {"decode: not JSON": 2},
@@ -127,6 +127,16 @@ def test_a_batch_cut_short_is_a_warning(capsys: pytest.CaptureFixture[str]) -> N
     assert "cause" not in line
 
 
+def test_what_is_spilled_and_what_a_sinks_configuration_refused_are_measured(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reasons = {"deliver: configuration: index_closed_exception": 3, "deliver: mapper_parsing_exception": 2}
+    sinks = {"search": SinkCount(events=9, delivered=2, quarantined=5, spilled=2)}
+    _, (emf,) = published(capsys, report(reasons=reasons, sinks=sinks))
+    found = metrics(emf)
+    assert (found["ConfigurationRejected"], found["Events.search.Spilled"]) == (("Count", [3.0]), ("Count", [2.0]))
+
+
 def test_the_metrics_of_a_batch_are_one_line_of_emf(
     capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:
@@ -143,6 +153,7 @@ def test_the_metrics_of_a_batch_are_one_line_of_emf(
         "RecordsQuarantined": ("Count", [2.0]),
         "RecordsDropped": ("Count", [1.0]),
         "RecordsSettled": ("Count", [0.0]),
+        "ConfigurationRejected": ("Count", [0.0]),
         "RecordsLeft": ("Count", [0.0]),
         "ObjectsWritten": ("Count", [3.0]),
         "ObjectsEmptied": ("Count", [0.0]),
