@@ -187,15 +187,15 @@ def start_drain(settings: Settings | None = None) -> DrainApp:
     for bucket in buckets_of(pipeline):
         require_bucket(s3, bucket)
     table = progress_table(settings)
-    progress = DynamoProgress(session.client("dynamodb", config=CLIENT), table)
+    dynamodb = session.client("dynamodb", config=CLIENT)
     logger = Logger()
     return drain_of(
         pipeline,
         {sink.name: sink for sink in record_sinks_of(pipeline, session, logger.warning)},
         store=S3Store(s3),
         reader=S3Reader(s3),
-        progress=progress,
-        breakers=breaker_store.DynamoBreakers(session.client("dynamodb", config=CLIENT), table),
+        progress=DynamoProgress(dynamodb, table),
+        breakers=breaker_store.DynamoBreakers(dynamodb, table),
         executor=ThreadPoolExecutor(WORKERS, thread_name_prefix="aetherstream"),
         dry_run=settings.dry_run,
     )

@@ -19,6 +19,7 @@ from typing import Any
 from aetherstream.local.opensearch import LocalOpenSearch
 from aetherstream.local.opensearch_jars import OpenSearchUnavailable
 from bench import cold, data
+from bench.search import URL
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 Row = dict[str, Any]
@@ -139,7 +140,7 @@ def measure_search(rounds: int) -> tuple[list[Row], str]:
         server = LocalOpenSearch(Path(scratch), heap="1g", jvm=())
         try:
             server.start()
-            found = run_all(SEARCH, 2 * rounds, {"BENCH_OPENSEARCH_URL": server.url}, SERVER_WARM_UP)
+            found = run_all(SEARCH, 2 * rounds, {URL: server.url}, SERVER_WARM_UP)
             rows += rows_of(SEARCH, found)
         except OpenSearchUnavailable as error:
             return rows, f"Documents into OpenSearch were left out: {error}"

@@ -21,6 +21,9 @@ from aetherstream.objects import Target
 class Drainer:
     """Drains the spills of one pipeline."""
 
+    run_kind: type[Run] = Run
+    """What one run is; the simulation puts broken ones here."""
+
     def __init__(
         self,
         pipeline: str,
@@ -97,7 +100,7 @@ class Drainer:
     ) -> None:
         parts = self._parts
         lease = take(self._breakers, item, owner=self._owner, clock=parts.clock, seconds=self._lease_seconds)
-        run = Run(parts, spilling, lease, report, seconds_left)
+        run = self.run_kind(parts, spilling, lease, report, seconds_left)
         unclean = True
         try:
             report.stopped = self._why_not(lease.item, probe_now=probe_now)  # it may have changed since it was read

@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 import threading
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -114,7 +115,7 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class Proxy:
+class Proxy(ABC):
     """Listens from `with` to its end. What it does to a request is `handle`."""
 
     def __init__(self, upstream: str) -> None:
@@ -129,9 +130,9 @@ class Proxy:
         """Where it listens."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
+    @abstractmethod
     def handle(self, exchange: Exchange, /) -> None:
         """Answer a request, or don't. Called by a thread of its own for each connection."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aetherstream.delivery.breaker_item import BreakerItem
 from aetherstream.delivery.ledger import Ledger, Opening
 from aetherstream.delivery.progress import Progress
-from aetherstream.drain.backlog import Backlog
 from aetherstream.drain.drainer import Drainer
-from aetherstream.drain.lease import take
-from aetherstream.drain.parts import SecondsLeft, Spilling
 from aetherstream.drain.refusals import Refusals
-from aetherstream.drain.report import DrainReport
 from aetherstream.drain.run import Run
 from aetherstream.drain.spilled import SpillObject
 from aetherstream.engine import Engine
@@ -59,27 +54,7 @@ class _ForgetsTheRefused(Run):
 
 def _run(kind: type[Run]) -> DrainerVariant:
     class Made(Drainer):
-        def _run(
-            self,
-            spilling: Spilling,
-            item: BreakerItem,
-            backlog: Backlog,
-            report: DrainReport,
-            seconds_left: SecondsLeft,
-            *,
-            probe_now: bool,
-        ) -> None:
-            parts = self._parts
-            lease = take(self._breakers, item, owner=self._owner, clock=parts.clock, seconds=self._lease_seconds)
-            run = kind(parts, spilling, lease, report, seconds_left)
-            unclean = True
-            try:
-                report.stopped = self._why_not(lease.item, probe_now=probe_now)
-                if not report.stopped and run.probe(backlog):
-                    run.drain(backlog)
-                unclean = False
-            finally:
-                lease.give_back(run.cursor, unclean=unclean)
+        run_kind = kind
 
     return lambda simulation, name: Made(**drainer_parts(simulation, name))
 
