@@ -135,7 +135,7 @@ class Engine:
                 longest=self._request,
             )
             kept = self._kept(batch, plan, rejections, spilled, report.version, claim.epoch)
-            self._empty_what_was_left(opening, claim, [*kept, *(p.location for p, _ in puts)], writer, report)
+            self._empty_what_was_left(opening, claim, {*kept, *(p.location for p, _ in puts)}, writer, report)
             self._put(plan, puts, kept, claim.epoch, writer, report)
         report.check()
         with report.timings.step("complete"):

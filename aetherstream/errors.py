@@ -11,6 +11,10 @@
 Anything else is a bug of ours and propagates.
 """
 
+CONFIGURATION = "configuration: "
+"""A sink's reasons for refusing begin so where they are not the document's fault: somebody has to change the cluster or
+the pipeline. Such refusals are counted and alarmed on."""
+
 
 class AetherStreamError(Exception):
     """Base of all errors that AetherStream raises on purpose."""

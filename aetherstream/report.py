@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from aetherstream.errors import CONFIGURATION
 from aetherstream.timings import Timings
 
 
@@ -66,7 +67,7 @@ class Report:
     @property
     def misconfigured(self) -> int:
         """Events that a sink refused because of its own configuration, not for their content."""
-        return sum(count for reason, count in self.reasons.items() if reason.startswith("deliver: configuration"))
+        return sum(count for reason, count in self.reasons.items() if reason.startswith(f"deliver: {CONFIGURATION}"))
 
     def leave(self, sequence: str, why: str = "") -> None:
         """Note that Lambda is to bring the records from `sequence` on again."""

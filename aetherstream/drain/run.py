@@ -14,6 +14,7 @@ from aetherstream.drain.parts import Parts, SecondsLeft, Spilling
 from aetherstream.drain.refusals import Refusals, find, refusals_key
 from aetherstream.drain.report import DrainReport
 from aetherstream.drain.spilled import Marks, Pace, SpillObject, SpillReader
+from aetherstream.errors import CONFIGURATION
 from aetherstream.sinks.base import Documents, Outcome
 from aetherstream.spill import SpilledRow, UnusableSpill
 
@@ -35,8 +36,6 @@ GROUP_BYTES = 4_000_000
 TOLERANCE = 900.0
 """Seconds by which the clocks of S3 (LastModified) and of the drain may differ."""
 
-_CONFIGURATION = "configuration"
-"""Begins the reason of a document that was refused because the sink is set up wrongly."""
 
 _CANDIDATES = 50
 """Objects that are looked at for one that a probe can take."""
@@ -217,7 +216,7 @@ class Run:
             for row in todo:
                 if (error := outcome.rejected.get(row.document_id)) is not None:
                     brought.refused.append(row.refused(error).rstrip(b"\n"))
-                    brought.configuration += error.reason.startswith(_CONFIGURATION)
+                    brought.configuration += error.reason.startswith(CONFIGURATION)
                 elif row.document_id not in outcome.undelivered:
                     self._report.drained += 1
             whole = whole and not outcome.undelivered

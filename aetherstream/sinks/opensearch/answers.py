@@ -12,8 +12,8 @@ from typing import Literal
 
 import msgspec
 
-CONFIGURATION = "configuration: "
-"""Reasons of what is not the document's fault begin so: somebody has to change the cluster or the pipeline."""
+from aetherstream.errors import CONFIGURATION
+
 TOO_LARGE = "document is too large"
 
 Fate = Literal["done", "retry", "failing", "stuck", "rejected", "configuration", "refused", "split"]
