@@ -21,10 +21,10 @@ LAYERS: list[set[str]] = [
     {"record_delivery"},
     {"plan"},
     {"engine"},
-    {"compose", "compose_opensearch"},
-    {"recovery", "drain"},
+    {"compose", "compose_opensearch", "compose_redshift"},
+    {"recovery", "drain", "loader"},
     {"app"},
-    {"recovery_app", "drain_app"},
+    {"recovery_app", "drain_app", "loader_app"},
     {"producer"},
     {"cli", "commands", "local", "demo"},
 ]
@@ -47,7 +47,8 @@ PURE = {
     "core",
     "documents",
     "plan",
-    *(f"warehouse/{name}" for name in ("contract", "types", "fields", "columns", "check", "rows", "ddl", "sql")),
+    *(f"warehouse/{name}" for name in ("contract", "types", "fields", "columns", "check", "rows")),
+    *(f"warehouse/{name}" for name in ("ddl", "sql", "options")),
 }
 """No network, no clock, no environment: whole parts, and modules of a part."""
 
