@@ -66,6 +66,20 @@ class Detail:
         return f"{where}{column}: {self.message}"
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What the ledger says of a table as a whole."""
+
+    loaded: int = 0
+    """Objects."""
+    rows: int = 0
+    """Rows of these objects, as COPY counted them."""
+    set_aside: int = 0
+    """Objects."""
+    last: float | None = None
+    """When the latest object was loaded; epoch seconds, by the warehouse's clock."""
+
+
 PutManifest = Callable[[Sequence[Staged]], ObjectRef]
 """Writes the manifest of a load and says where; raises Retryable."""
 
@@ -134,6 +148,9 @@ class Warehouse(Protocol):
 
     def known(self, locations: Collection[str], seconds: float, /) -> dict[str, Entry]:
         """Return what the ledger says of these objects."""
+
+    def totals(self, seconds: float, /) -> Totals:
+        """Count what the ledger has; nothing where there is no ledger yet."""
 
     def compare(self, seconds: float, /) -> Differences:
         """Compare the table with its contract; where there is no ledger, making it is among the changes."""
