@@ -1,4 +1,4 @@
-# Builds the functions' package for `sam build`, without Docker. Included by handlers/targets/<target>/Makefile; the template's
+# Builds the functions' packages for `sam build`, without Docker. Included by handlers/targets/<target>/Makefile; the template's
 # parameters choose the target, and scripts/build_function.py does the work.
 here := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
 root := $(abspath $(here)..)
@@ -7,6 +7,10 @@ target := $(notdir $(patsubst %/,%,$(dir $(abspath $(firstword $(MAKEFILE_LIST))
 # Any Python from 3.11 on that has pip; it need not be the function's version.
 PYTHON ?= $(firstword $(wildcard $(root)/.venv/bin/python) python3)
 
-.PHONY: build-StreamFunction build-RecoveryFunction build-DrainFunction
+.PHONY: build-StreamFunction build-RecoveryFunction build-DrainFunction build-LoaderFunction
 build-StreamFunction build-RecoveryFunction build-DrainFunction:
-	@"$(PYTHON)" "$(root)/scripts/build_function.py" "$(target)" "$(ARTIFACTS_DIR)"
+	@cd "$(root)" && "$(PYTHON)" -m scripts.build_function "$(target)" "$(ARTIFACTS_DIR)"
+
+# Apart, since nothing but the loader speaks with Redshift.
+build-LoaderFunction:
+	@cd "$(root)" && "$(PYTHON)" -m scripts.build_function "$(target)" "$(ARTIFACTS_DIR)" --package loader

@@ -1,4 +1,4 @@
-"""Build the functions' package: wheels for Lambda's platform, and the parts of this project that they run.
+"""Build the functions' packages: wheels for Lambda's platform, and the parts of this project that they run.
 
 Called by the makefiles below `handlers/targets/`, which `sam build` picks by the template's parameters, so the name of
 the makefile's directory is what the template wants. `AETHERSTREAM_PYTHON` and `AETHERSTREAM_ARCH` may say it as well;
@@ -6,7 +6,8 @@ where they disagree with the template, the build stops and names the command tha
 
 Equal inputs give equal bytes: locked wheels checked by hash, fixed modification times. Byte code comes along where a
 Python of the target's version is at hand, because Lambda cannot keep what it compiles: a fifth of the cold start.
-`sam` asks for the package once for each function; from the second on it is copied from the first.
+There are two packages (`PACKAGES`). `sam` asks for one once for each function; from the second on it is copied from
+the first.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.imported_modules import imported_files
+
 ROOT = Path(__file__).resolve().parent.parent
-REQUIREMENTS = "requirements/function.txt"
 BUILD_FILE = "aetherstream/_build.json"
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
@@ -36,8 +38,8 @@ MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
 GLIBC_MINOR = {"3.11": 26, "3.12": 34, "3.13": 34, "3.14": 34}
 
-# What a function never imports. The rest of the package goes along.
-NOT_IN_FUNCTION = {"cli", "commands", "local", "producer", "testing"}
+# What is no function's, or the loader's alone. The rest goes along: a pipeline's own steps may import it.
+NOT_IN_FUNCTION = {"cli", "commands", "local", "producer", "testing", "loader", "loader_app"}
 # Config tests stand beside their pipelines; changing one must not change the pipeline version.
 NOT_A_PIPELINE = re.compile(r"(^|[._-])tests?([._-]|$)")
 # 250 MB is Lambda's limit; this is ours.
@@ -46,8 +48,31 @@ MAX_BYTES = 60_000_000
 EPOCH = 315_619_200
 
 
+# Libraries that ask for their own version, which stands in their metadata, when they are imported.
+KEEP_METADATA = {"scramp"}
+
+
 class BuildError(Exception):
     """The package cannot be built; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What some of the functions are made of."""
+
+    name: str
+    handlers: tuple[str, ...]
+    """Modules of `handlers`."""
+
+    @property
+    def requirements(self) -> str:
+        """The lock of its libraries."""
+        return f"requirements/{self.name}.txt"
+
+
+FUNCTION = Package("function", ("drain", "recovery", "stream"))
+LOADER = Package("loader", ("loader",))
+PACKAGES = {package.name: package for package in (FUNCTION, LOADER)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,17 +190,22 @@ def install(target: Target, into: Path, requirements: Path) -> None:
             command += [f"--platform={tag}" for tag in target.platforms()]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        raise BuildError(f"pip could not install {REQUIREMENTS} for {target.name}:\n{done.stderr.strip()}")
+        name = f"{requirements.parent.name}/{requirements.name}"
+        raise BuildError(f"pip could not install {name} for {target.name}:\n{done.stderr.strip()}")
 
 
 def prune(directory: Path) -> None:
     """Remove what a function never reads: byte code, stubs, sources of extensions, tests, scripts, package metadata."""
     for path in sorted(directory.rglob("*"), reverse=True):
-        if path.is_dir() and (path.name in {"__pycache__", "tests"} or path.name.endswith(".dist-info")):
+        if path.is_dir() and (path.name in {"__pycache__", "tests"} or _is_needless_metadata(path)):
             shutil.rmtree(path)
         elif path.is_file() and path.suffix in {".pyc", ".pyi", ".pyx", ".pxd", ".c", ".h"}:
             path.unlink()
     shutil.rmtree(directory / "bin", ignore_errors=True)
+
+
+def _is_needless_metadata(path: Path) -> bool:
+    return path.suffix == ".dist-info" and path.name.partition("-")[0] not in KEEP_METADATA
 
 
 def interpreter(target: Target) -> str | None:
@@ -201,15 +231,23 @@ def compile_sources(python: str, directory: Path) -> None:
         raise BuildError(f"the package does not compile with {python}:\n{done.stdout.strip()}{done.stderr.strip()}")
 
 
-def project_files(root: Path) -> Iterator[Path]:
-    """The files of this project that run in the function, relative to the root, sorted."""
-    found = []
-    for path in (root / "aetherstream").rglob("*"):
-        top = path.relative_to(root / "aetherstream").parts[0].removesuffix(".py")
-        if path.suffix in {".py", ".json"} and top not in NOT_IN_FUNCTION and top != Path(BUILD_FILE).name:
-            found.append(path)
-    found += (root / "handlers").glob("*.py")
-    found += [path for path in (root / "pipelines").rglob("*") if not _is_test(path.relative_to(root / "pipelines"))]
+def project_files(root: Path, package: Package = FUNCTION) -> Iterator[Path]:
+    """The files of this project that run in the functions of a package, relative to the root, sorted.
+
+    Of the library all that `NOT_IN_FUNCTION` does not exclude; for the loader, which runs no steps of a pipeline, what
+    it imports.
+    """
+    handlers = [f"handlers.{name}" for name in package.handlers]
+    if package is FUNCTION:
+        found = {root / "handlers/__init__.py", *(root / f"handlers/{name}.py" for name in package.handlers)}
+        for path in (root / "aetherstream").rglob("*"):
+            top = path.relative_to(root / "aetherstream").parts[0].removesuffix(".py")
+            if path.suffix in {".py", ".json"} and top not in NOT_IN_FUNCTION and top != Path(BUILD_FILE).name:
+                found.add(path)
+    else:
+        found = {root / path for path in imported_files(root, handlers)}
+    pipelines = root / "pipelines"
+    found |= {path for path in pipelines.rglob("*") if not _is_test(path.relative_to(pipelines))}
     for path in sorted(found):
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):
             yield path.relative_to(root)
@@ -219,26 +257,26 @@ def _is_test(path: Path) -> bool:
     return any(NOT_A_PIPELINE.search(part) for part in path.parts)
 
 
-def pipeline_version(root: Path, files: Iterable[Path]) -> str:
+def pipeline_version(root: Path, files: Iterable[Path], package: Package = FUNCTION) -> str:
     """Twelve hex digits over what decides what a record becomes: code, pipelines, tables, locked libraries."""
     digest = hashlib.sha256()
-    for path in sorted({*files, Path(REQUIREMENTS)}):
+    for path in sorted({*files, Path(package.requirements)}):
         content = (root / path).read_bytes()
         digest.update(f"{path.as_posix()}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()[:12]
 
 
-def build(target: Target, into: Path, root: Path = ROOT) -> dict[str, str]:
-    """Build the package into a directory and return what stands in its `aetherstream/_build.json`.
+def build(target: Target, into: Path, root: Path = ROOT, package: Package = FUNCTION) -> dict[str, str]:
+    """Build a package into a directory and return what stands in its `aetherstream/_build.json`.
 
     Raises:
         BuildError: see `install`; or a source does not compile; or the package has grown beyond its limit.
     """
     into.mkdir(parents=True, exist_ok=True)
-    files = list(project_files(root))
+    files = list(project_files(root, package))
     about = {
-        "pipeline_version": pipeline_version(root, files),
+        "pipeline_version": pipeline_version(root, files, package),
         "python": target.python,
         "architecture": target.architecture,
         "target": target.name,
@@ -249,7 +287,7 @@ def build(target: Target, into: Path, root: Path = ROOT) -> dict[str, str]:
     if twin:
         shutil.copytree(twin, into, dirs_exist_ok=True)
     else:
-        install(target, into, root / REQUIREMENTS)
+        install(target, into, root / package.requirements)
         prune(into)
         for path in files:
             (into / path).parent.mkdir(parents=True, exist_ok=True)
@@ -260,7 +298,7 @@ def build(target: Target, into: Path, root: Path = ROOT) -> dict[str, str]:
         (into / BUILD_FILE).write_text(made)
     size = _settle(into)
     if size > MAX_BYTES:
-        raise BuildError(f"the package has {size:,} bytes; {MAX_BYTES:,} are allowed. See {REQUIREMENTS}")
+        raise BuildError(f"the package has {size:,} bytes; {MAX_BYTES:,} are allowed. See {package.requirements}")
     return about | {"bytes": f"{size}", "compiled": "yes" if python else "no"}
 
 
@@ -291,16 +329,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("target", help="python3.11 to python3.14, a dash, arm64 or x86_64; or host")
     parser.add_argument("into", type=Path, help="directory to build into (sam's ARTIFACTS_DIR)")
+    parser.add_argument("--package", choices=sorted(PACKAGES), default=FUNCTION.name, help="which of the packages")
     options = parser.parse_args(arguments)
     try:
-        about = build(parse_target(options.target, os.environ), options.into.resolve())
+        target = parse_target(options.target, os.environ)
+        about = build(target, options.into.resolve(), package=PACKAGES[options.package])
     except BuildError as error:
         sys.stderr.write(f"aetherstream build: {error}\n")
         return 1
     megabytes = int(about["bytes"]) / 1e6
     if about["compiled"] == "no":
         sys.stdout.write(f"no Python {about['python']} here, so no byte code: cold starts take a quarter longer\n")
-    sys.stdout.write(f"{about['target']}: {megabytes:.1f} MB, pipeline version {about['pipeline_version']}\n")
+    made = f"{about['target']}: {options.package}, {megabytes:.1f} MB"
+    sys.stdout.write(f"{made}, pipeline version {about['pipeline_version']}\n")
     return 0
 
 
