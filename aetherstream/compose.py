@@ -8,24 +8,26 @@ from typing import TYPE_CHECKING
 
 from msgspec import UnsetType
 
+from aetherstream.compose_objects import partition_of
 from aetherstream.core import Core
 from aetherstream.decode import Decoder
 from aetherstream.eventtime import Bounds, EventTime
 from aetherstream.pipeline import Pipeline
-from aetherstream.pipeline.compiled import expression_of, transform_of, validation_of
-from aetherstream.pipeline.mistakes import Path as Place
+from aetherstream.pipeline.compiled import transform_of, validation_of
 from aetherstream.quarantine import Quarantine
-from aetherstream.sinks.s3 import PartitionKey, S3Archive, by_field, by_time, by_value
+from aetherstream.sinks.s3 import S3Archive
 from aetherstream.transforms.compiler import table_columns
 from aetherstream.transforms.tables import ReferenceTables, TableSource
 
 if TYPE_CHECKING:
     from aetherstream.delivery.breaker_item import Rules
     from aetherstream.pipeline.model_opensearch import OpenSearchSink
-    from aetherstream.pipeline.model_sinks import PartitionPart, S3Sink
-    from aetherstream.sinks.base import Placement
+    from aetherstream.pipeline.model_redshift import RedshiftSink
+    from aetherstream.pipeline.model_sinks import S3Sink
+    from aetherstream.sinks.base import ObjectSink, Placement
     from aetherstream.sinks.opensearch.options import OpenSearchOptions
     from aetherstream.spill import Spill
+    from aetherstream.warehouse.options import LoadTarget
 
 
 def core_of(pipeline: Pipeline, tables: ReferenceTables, secrets: Mapping[str, str]) -> Core:
@@ -74,11 +76,24 @@ def _event_time(pipeline: Pipeline) -> EventTime:
     return EventTime(declared.field, declared.format, bounds)
 
 
-def sinks_of(pipeline: Pipeline) -> list[S3Archive]:
-    """Make the per-object sinks."""
-    return [
-        _archive(pipeline, name, sink.s3) for name, sink in pipeline.sinks.items() if not isinstance(sink.s3, UnsetType)
-    ]
+def sinks_of(pipeline: Pipeline) -> list[ObjectSink]:
+    """Make the per-object sinks, in the file's order, without those that are switched off."""
+    made: list[ObjectSink] = []
+    for name, sink in pipeline.sinks.items():
+        if not isinstance(sink.s3, UnsetType):
+            made.append(_archive(pipeline, name, sink.s3))
+        if not isinstance(sink.redshift, UnsetType) and not sink.redshift.is_off:
+            from aetherstream.compose_redshift import staging_of
+
+            made.append(staging_of(pipeline, name, sink.redshift))
+    return made
+
+
+def load_targets_of(pipeline: Pipeline) -> list[LoadTarget]:
+    """Return what the loads of the Redshift sinks are made from, without those that are switched off."""
+    from aetherstream.compose_redshift import load_target_of
+
+    return [load_target_of(name, sink) for name, sink in _warehouses(pipeline)]
 
 
 def placements_of(pipeline: Pipeline) -> list[Placement]:
@@ -141,6 +156,12 @@ def _searches(pipeline: Pipeline) -> Iterator[tuple[str, OpenSearchSink]]:
             yield name, sink.opensearch
 
 
+def _warehouses(pipeline: Pipeline) -> Iterator[tuple[str, RedshiftSink]]:
+    for name, sink in pipeline.sinks.items():
+        if not isinstance(sink.redshift, UnsetType) and not sink.redshift.is_off:
+            yield name, sink.redshift
+
+
 def quarantine_of(pipeline: Pipeline) -> Quarantine:
     """Make the quarantine."""
     return Quarantine(bucket=pipeline.quarantine.bucket, prefix=str(pipeline.quarantine.prefix), pipeline=pipeline.name)
@@ -159,19 +180,8 @@ def _archive(pipeline: Pipeline, name: str, sink: S3Sink) -> S3Archive:
         name,
         bucket=sink.bucket,
         prefix=str(sink.prefix),
-        partition=[
-            _partition_key(pipeline, ("sinks", name, "s3", "partition", index), part)
-            for index, part in enumerate(sink.partition)
-        ],
+        partition=partition_of(pipeline, ("sinks", name, "s3"), sink.partition),
         compression=sink.compression,
         level=level,
         max_partitions=sink.max_partitions,
     )
-
-
-def _partition_key(pipeline: Pipeline, place: Place, part: PartitionPart) -> PartitionKey:
-    if not isinstance(part.time, UnsetType):
-        return by_time(part.time, part.name)
-    if not isinstance(part.field, UnsetType):
-        return by_field(part.field, part.name)
-    return by_value(expression_of(pipeline, (*place, "expr"), str(part.expr)), part.name)

@@ -14,14 +14,14 @@ PACKAGE = ROOT / "aetherstream"
 
 LAYERS: list[set[str]] = [
     {"records", "errors", "settings", "build", "telemetry", "report", "timings", "objects", "kpl"},
-    {"decode", "transforms", "pipeline", "quarantine", "spill", "eventtime", "encoded"},
-    {"delivery", "sinks", "warehouse"},
+    {"decode", "transforms", "pipeline", "quarantine", "spill", "eventtime", "encoded", "warehouse"},
+    {"delivery", "sinks"},
     {"core"},
     {"documents"},
     {"record_delivery"},
     {"plan"},
     {"engine"},
-    {"compose", "compose_opensearch", "compose_redshift"},
+    {"compose", "compose_objects", "compose_opensearch", "compose_redshift"},
     {"recovery", "drain", "loader"},
     {"app"},
     {"recovery_app", "drain_app", "loader_app"},

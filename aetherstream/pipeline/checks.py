@@ -12,10 +12,14 @@ from aetherstream.pipeline.checks_opensearch import check_opensearch, check_toge
 from aetherstream.pipeline.document import Document
 from aetherstream.pipeline.mistakes import Path
 from aetherstream.pipeline.model import EventTime, PipelineFile
+from aetherstream.pipeline.model_objects import PartitionPart
 from aetherstream.pipeline.model_outage import SpillPlace
-from aetherstream.pipeline.model_sinks import RESERVED_SINK_NAMES, PartitionPart, QuarantineS3, S3Sink, Sink
+from aetherstream.pipeline.model_redshift import RedshiftSink
+from aetherstream.pipeline.model_sinks import RESERVED_SINK_NAMES, QuarantineS3, S3Sink, Sink
 from aetherstream.transforms.mistakes import nearest
 
+MANIFESTS = ".manifests"
+"""What the prefix of a sink's staged objects is continued with for that of their manifests (`LoadTarget`)."""
 _LEVELS = {"gzip": range(4), "zstd": range(1, 23)}
 
 
@@ -39,10 +43,19 @@ def check_meaning(file: PipelineFile, sinks: Mapping[str, Sink], quarantine: Qua
                 on_key=True,
             )
         if not isinstance(sink.s3, UnsetType):
-            _s3(sink.s3, ("sinks", name, "s3"), document)
+            _objects(sink.s3, ("sinks", name, "s3"), document)
         if not isinstance(sink.opensearch, UnsetType):
             check_opensearch(sink.opensearch, ("sinks", name, "opensearch"), file, document)
+        if not isinstance(sink.redshift, UnsetType):
+            from aetherstream.pipeline.checks_redshift import check_redshift
+
+            _objects(sink.redshift, ("sinks", name, "redshift"), document)
+            check_redshift(sink.redshift, ("sinks", name, "redshift"), document)
     check_together(sinks, document)
+    if any(not isinstance(sink.redshift, UnsetType) for sink in sinks.values()):
+        from aetherstream.pipeline.checks_redshift import check_tables
+
+        check_tables(sinks, document)
     _prefixes(file, sinks, quarantine, document)
     _parsed(lambda: file.source.max_expanded_bytes, ("source", "max_expanded"), document)
     for name, table in file.tables.items():
@@ -93,7 +106,7 @@ def _times(times: EventTime | UnsetType, document: Document) -> None:
         document.add(("event_time", "format"), f"{times.format!r} is no strptime pattern: {error}")
 
 
-def _s3(sink: S3Sink, path: Path, document: Document) -> None:
+def _objects(sink: S3Sink | RedshiftSink, path: Path, document: Document) -> None:
     levels = _LEVELS[sink.compression]
     if isinstance(sink.level, int) and sink.level not in levels and not document.lost((*path, "compression")):
         document.add(
@@ -132,8 +145,13 @@ def _prefixes(file: PipelineFile, sinks: Mapping[str, Sink], quarantine: Quarant
     declared = not isinstance(file.quarantine, UnsetType)
     places = [] if declared else [refuse]
     for name, sink in sinks.items():
-        if not isinstance(sink.s3, UnsetType):
-            places.append((("sinks", name, "s3"), sink.s3.bucket, str(sink.s3.prefix)))
+        if sink.objects is not None:
+            kind, objects = sink.objects
+            places.append((("sinks", name, kind), objects.bucket, str(objects.prefix)))
+        if not isinstance(sink.redshift, UnsetType):
+            # Beside the staged objects, where the loader puts its manifests.
+            manifests = f"{sink.redshift.prefix}{MANIFESTS}"
+            places.append((("sinks", name, "redshift"), sink.redshift.bucket, manifests))
         if not isinstance(sink.opensearch, UnsetType) and sink.opensearch.on_outage == "spill":
             spill = sink.opensearch.spill or SpillPlace()
             places.append((("sinks", name, "opensearch", "spill"), str(spill.bucket), str(spill.prefix)))

@@ -145,6 +145,7 @@ def _tables(pipeline: Pipeline, document: Document) -> dict[str, Table]:
 
 def _partition_expressions(pipeline: Pipeline) -> Iterator[tuple[Place, str]]:
     for name, sink in pipeline.sinks.items():
-        for index, part in enumerate(() if isinstance(sink.s3, UnsetType) else sink.s3.partition):
+        kind, objects = sink.objects or ("", None)
+        for index, part in enumerate(objects.partition if objects else ()):
             if not isinstance(part.expr, UnsetType):
-                yield ("sinks", name, "s3", "partition", index, "expr"), part.expr
+                yield ("sinks", name, kind, "partition", index, "expr"), part.expr

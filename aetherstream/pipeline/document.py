@@ -32,8 +32,10 @@ _SECRET_KEY = re.compile(
 )
 _FIELD_SECTIONS = frozenset({"transforms", "validate", "cases"})
 """Sections whose keys are names of event fields: a field may be called `password`."""
-_NO_SECRETS = frozenset({("opensearch", "mappings"), ("opensearch", "secret")})
-"""Of a sink: names of event fields again, and the name of a secret."""
+_NO_SECRETS = frozenset(
+    {("opensearch", "mappings"), ("opensearch", "secret"), ("redshift", "columns"), ("redshift", "secret")}
+)
+"""Of a sink: names of event fields or columns again, and the name of a secret."""
 
 _Loader: Any = type("_Loader", (getattr(yaml, "CSafeLoader", yaml.SafeLoader),), {"yaml_implicit_resolvers": {}})
 for _kind, _pattern, _first in (

@@ -29,8 +29,9 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     schema: Mapping[str, Any] | None
     """The JSON Schema of `validate`."""
     sinks: Mapping[str, Sink]
-    """By name, those that are switched off too. An S3 sink has its prefix; an OpenSearch sink an
-    endpoint that may be empty, its spill's place and the rules of its breaker and drain (none with `on_outage: block`).
+    """By name, those that are switched off too. An S3 sink has its prefix, a Redshift sink that of
+    its staging; an OpenSearch sink its spill's place and the rules of its breaker and drain (none with `on_outage:
+    block`). Endpoints may be empty.
     """
     quarantine: QuarantineS3
     """With bucket and prefix."""
@@ -105,6 +106,14 @@ def _sinks(file: PipelineFile, quarantine: QuarantineS3) -> dict[str, Sink]:
 def _sink(pipeline: str, name: str, sink: Sink, quarantine: QuarantineS3) -> Sink:
     if not isinstance(sink.s3, UnsetType):
         sink = structs.replace(sink, s3=structs.replace(sink.s3, prefix=sink.s3.prefix or f"{pipeline}/{name}"))
+    if not isinstance(sink.redshift, UnsetType):
+        table = sink.redshift
+        sink = structs.replace(
+            sink,
+            redshift=structs.replace(
+                table, endpoint=(table.endpoint or "").strip(), prefix=table.prefix or f"{pipeline}/staging/{name}"
+            ),
+        )
     if isinstance(sink.opensearch, UnsetType):
         return sink
     search = structs.replace(sink.opensearch, endpoint=(sink.opensearch.endpoint or "").strip().rstrip("/"))
@@ -123,15 +132,15 @@ def _sink(pipeline: str, name: str, sink: Sink, quarantine: QuarantineS3) -> Sin
 
 def _without_passwords(file: PipelineFile) -> PipelineFile:
     # What is made from the file, its version above all, must not follow from a password.
-    return structs.replace(
-        file,
-        sinks={
-            name: sink
-            if isinstance(sink.opensearch, UnsetType) or not sink.opensearch.password
-            else structs.replace(sink, opensearch=structs.replace(sink.opensearch, password=None))
-            for name, sink in file.sinks.items()
-        },
-    )
+    return structs.replace(file, sinks={name: _without_password(sink) for name, sink in file.sinks.items()})
+
+
+def _without_password(sink: Sink) -> Sink:
+    if not isinstance(sink.opensearch, UnsetType) and sink.opensearch.password:
+        return structs.replace(sink, opensearch=structs.replace(sink.opensearch, password=None))
+    if not isinstance(sink.redshift, UnsetType) and sink.redshift.password:
+        return structs.replace(sink, redshift=structs.replace(sink.redshift, password=None))
+    return sink
 
 
 def _quarantine(file: PipelineFile, env: Mapping[str, str], document: Document) -> QuarantineS3:

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from aetherstream.pipeline.model import PipelineFile
+from aetherstream.pipeline.model_objects import PartitionPart
 from aetherstream.pipeline.model_opensearch import OpenSearchSink
-from aetherstream.pipeline.model_sinks import PartitionPart, Sink
+from aetherstream.pipeline.model_sinks import Sink
 from aetherstream.transforms.model import Step
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from aetherstream.encoded import EVENT_ID, IDENTITY
@@ -59,8 +59,8 @@ class Distribution:
 
 
 @dataclass(frozen=True, slots=True)
-class Contract:
-    """What a table holds. Raises ConfigurationError, which names every mistake, when it is made."""
+class Declared:
+    """What a table is to hold, as somebody wrote it down; `mistakes` tells what is wrong with it."""
 
     table: str
     columns: tuple[Column, ...]
@@ -76,11 +76,6 @@ class Contract:
     """Top-level fields that no column reads: `ignore`, `reject`, or the name of the SUPER column that collects them."""
     distribution: Distribution = Distribution()
     sort: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        found = [f"{'.'.join(place)}: {message}" for place, message in mistakes(self)]
-        if found:
-            raise ConfigurationError("the table contract is wrong: " + "; ".join(found))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -98,6 +93,20 @@ class Contract:
         read = {column.source.partition(".")[0] for column in self.columns if column.name != self.collector}
         return frozenset(read | {EVENT_ID, IDENTITY})
 
+    def agreed(self) -> Contract:
+        """Return it as a contract. Raises ConfigurationError, which names every mistake."""
+        return Contract(**{each.name: getattr(self, each.name) for each in fields(self)})
+
+
+@dataclass(frozen=True, slots=True)
+class Contract(Declared):
+    """What a table holds. Raises ConfigurationError, which names every mistake, when it is made."""
+
+    def __post_init__(self) -> None:
+        found = [f"{'.'.join(place)}: {message}" for place, message in mistakes(self)]
+        if found:
+            raise ConfigurationError("the table contract is wrong: " + "; ".join(found))
+
 
 def split_table(text: str) -> tuple[str, str]:
     """Split `[schema.]table`; without a schema it is `public`."""
@@ -105,7 +114,7 @@ def split_table(text: str) -> tuple[str, str]:
     return (schema, table) if dot else ("public", text)
 
 
-def mistakes(contract: Contract) -> Iterator[tuple[Place, str]]:
+def mistakes(contract: Declared) -> Iterator[tuple[Place, str]]:
     """Everything that is wrong with a contract: where, and what."""
     for place, name in ((("table",), contract.table), (("schema",), contract.schema)):
         if wrong := _wrong_name(name):
@@ -132,7 +141,7 @@ def _wrong_name(name: str) -> str:
     return f"{name!r:.150} is no name: up to 127 of a-z, 0-9 and _, the first no digit"
 
 
-def _column_mistakes(column: Column, contract: Contract) -> Iterator[tuple[Place, str]]:
+def _column_mistakes(column: Column, contract: Declared) -> Iterator[tuple[Place, str]]:
     at = ("columns", column.name)
     if wrong := _wrong_name(column.name):
         yield at, wrong
@@ -151,7 +160,7 @@ def _column_mistakes(column: Column, contract: Contract) -> Iterator[tuple[Place
             yield (*at, "null"), "is null where an event has no unknown fields"
 
 
-def _collector_mistakes(contract: Contract, columns: Mapping[str, Column]) -> Iterator[tuple[Place, str]]:
+def _collector_mistakes(contract: Declared, columns: Mapping[str, Column]) -> Iterator[tuple[Place, str]]:
     if not contract.collector:
         return
     column = columns.get(contract.collector)
@@ -161,7 +170,7 @@ def _collector_mistakes(contract: Contract, columns: Mapping[str, Column]) -> It
         yield ("unknown",), f"only a super column can collect fields; {column.name} is {column.type}"
 
 
-def _mode_mistakes(contract: Contract, columns: Mapping[str, Column]) -> Iterator[tuple[Place, str]]:
+def _mode_mistakes(contract: Declared, columns: Mapping[str, Column]) -> Iterator[tuple[Place, str]]:
     if contract.mode == "append":
         for name in ("key", "version"):
             if getattr(contract, name):
@@ -189,7 +198,7 @@ def _mode_mistakes(contract: Contract, columns: Mapping[str, Column]) -> Iterato
                 yield (place,), f"{name} may be null, which equals nothing: give the column `null: false`"
 
 
-def _layout_mistakes(contract: Contract, columns: Mapping[str, Column]) -> Iterator[tuple[Place, str]]:
+def _layout_mistakes(contract: Declared, columns: Mapping[str, Column]) -> Iterator[tuple[Place, str]]:
     distribution = contract.distribution
     if distribution.style == "key" and not distribution.column:
         yield ("distribution",), "`style: key` needs `column`"

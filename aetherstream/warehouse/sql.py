@@ -73,6 +73,12 @@ def table_name(contract: Contract) -> str:
     return f"{identifier(contract.schema)}.{identifier(contract.table)}"
 
 
+def check_role(role: str) -> None:
+    """Raise ConfigurationError for what is neither the ARN of a role nor several with commas between."""
+    if not all(map(_ROLE.fullmatch, role.split(","))):
+        raise ConfigurationError(f"{role!r:.200} is no ARN of a role")
+
+
 def manifest(objects: Iterable[ObjectRef]) -> bytes:
     """The manifest of a COPY: it loads exactly these objects, or fails.
 
@@ -108,8 +114,8 @@ def copy(
     _check_names(contract)
     if not _BUCKET.fullmatch(manifest.bucket):
         raise ConfigurationError(f"{manifest.bucket!r:.150} is no bucket's name")
-    if role is not None and not all(map(_ROLE.fullmatch, role.split(","))):
-        raise ConfigurationError(f"{role!r:.200} is no ARN of a role")
+    if role is not None:
+        check_role(role)
     if region is not None and not _REGION.fullmatch(region):
         raise ConfigurationError(f"{region!r:.100} is no AWS Region")
     parts = [

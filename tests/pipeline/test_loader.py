@@ -4,7 +4,8 @@ from pathlib import Path
 from msgspec import UNSET
 
 from aetherstream.pipeline.model import EventTime, PipelineFile, Source, Validate
-from aetherstream.pipeline.model_sinks import PartitionPart, QuarantineS3, S3Sink, Sink
+from aetherstream.pipeline.model_objects import PartitionPart
+from aetherstream.pipeline.model_sinks import QuarantineS3, S3Sink, Sink
 from tests.pipeline.writing import ENV, SINKS, loaded, mistakes
 
 

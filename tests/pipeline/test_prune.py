@@ -85,7 +85,7 @@ list drops them.
 so nothing reads a clock, chance or the environment; the event's own fields are what there is, at column 1 of `now()`
   p.yaml:32:71  sinks.archive.s3.partition[3]  'a b' can't be the name of a partition column; give one of \
 letters, digits and _ with `as:`
-  p.yaml:34:5  sinks.cold.s4  unknown key (there are: opensearch, s3)
+  p.yaml:34:5  sinks.cold.s4  unknown key (there are: opensearch, redshift, s3)
   p.yaml:35:3  sinks.dropped  'dropped' has a meaning of its own; give the sink another name
   p.yaml:36:38  sinks.dropped.s3.level  gzip has the levels 0 to 3, not 9
   p.yaml:36:49  sinks.dropped.s3.prefix  expected a key prefix without / at its ends, got '/x'; for example \
@@ -138,7 +138,7 @@ def test_a_route_to_no_sink_is_a_mistake_where_the_only_sink_is_wrong(tmp_path: 
     text = "pipeline: p\ntransforms: [{route: {cases: [{when: a, to: [b]}], otherwise: []}}]\nsinks: {a: {s4: {}}}\n"
     assert said(tmp_path, text) == [
         "2:46 transforms[0].route.cases[0].to[0]: there is no sink 'b' (there are: a)",
-        "3:13 sinks.a.s4: unknown key (there are: opensearch, s3)",
+        "3:13 sinks.a.s4: unknown key (there are: opensearch, redshift, s3)",
     ]
 
 
