@@ -38,6 +38,7 @@ COMMANDS = {
         "Index templates and policies: set them up.",
     ),
     "breaker": ("aetherstream.commands.breaker", "breaker", "cli", "Sinks that are down, and their spills."),
+    "redshift": ("aetherstream.commands.redshift", "redshift", "cli", "Tables of Redshift sinks, and their loads."),
     "local": ("aetherstream.local.commands", "local", "local", "Run the one-machine stack."),
 }
 

@@ -5,14 +5,15 @@ Requests: `{"do": ..., "sink": name or null, "by": who}` and what the word takes
 asked is no failure of the request: its sink says so in `trouble`, and what is known without it stands there. Each sink
 says `sink`, `table`, `warehouse`, and
 
-- `show`: `staging`, `mode`, `through`, `loaded`, `rows`, `last`, `set_aside`, and what `plan` says; beside `sinks` stands
-  `queue`: what waits in it.
+- `show`: `staging`, `mode`, `through`, `loaded`, `rows`, `last`, `set_aside`, and what `plan` says; beside `sinks`
+  stands `queue`: what waits in it.
 - `plan`: `changes` (`text`, `statement`, `alone`), `refusals` (`column`, `reason`, `way_out`), `notes`.
 - `apply`: the same, as it was before, and `done` (texts). Nothing is done while there are refusals.
 - `failures`: `failures` (`object`, `etag`, `load`, `at`, `error`), the latest first; `more`: how many are not told.
 - `retry`, with `objects` (`bucket/key`, `s3://bucket/key`) or `all`: `announced`.
-- `backfill`, with `dry_run` and `after` (a key): `staged`, `emptied`, `others`, `loaded`, `set_aside`, `missing`, `names`
-  of the first that are missing, `announced`; and `after` where the time was over: asked again with it, it goes on there.
+- `backfill`, with `dry_run` and `after` (a key): `staged`, `emptied`, `others`, `loaded`, `set_aside`, `missing`,
+  `names` of the first that are missing, `announced`; and `after` where the time was over: asked again with it, it goes
+  on there.
 """
 
 from __future__ import annotations
@@ -24,11 +25,9 @@ from aetherstream.delivery.reader import ObjectReader
 from aetherstream.errors import AetherStreamError, ConfigurationError, Retryable, UsageError
 from aetherstream.loader.parts import Entry, Warehouse
 from aetherstream.loader.told import Told, about, applied, at, planned, summary
+from aetherstream.objects import EMPTY
 from aetherstream.warehouse.options import LoadTarget
 from aetherstream.warehouse.sql import ObjectRef
-
-EMPTY = 32
-"""Bytes: an emptied object has 20 (gzip) or 25 (zstd)."""
 
 MOST_TOLD = 1000
 """Failures that one answer tells of. AWS: an answer has at most 6 MB."""
@@ -56,7 +55,10 @@ class LoadQueue(Protocol):
         """Say that these objects are there, as S3 says it. Raises Retryable and ConfigurationError."""
 
     def counts(self) -> Mapping[str, int]:
-        """How many messages there are: `waiting`, `taken`, `delayed`, and `dead` beside it. Raises like `announce`."""
+        """How many messages there are: `waiting`, `taken`, `delayed`, and `dead` where that is known.
+
+        Raises like `announce`.
+        """
 
 
 class ByHand:
