@@ -30,12 +30,12 @@ def ask(
     do: str, file: Path, env: tuple[str, ...], sink: str | None, deployed: Callable[[], Deployed]
 ) -> list[Mapping[str, Any]]:
     """Answer `plan` or `apply` as the loader function does (`aetherstream.loader.by_hand`)."""
-    from aetherstream.loader.told import applied, planned
-    from aetherstream.loader_app import warehouse_of
-
     context = click.get_current_context()
     is_named = context.get_parameter_source("stack") is ParameterSource.COMMANDLINE
     targets = _targets(file, sink, environment(env, deployed().variables() if is_named else None))
+    from aetherstream.loader.told import applied, planned
+    from aetherstream.loader_app import warehouse_of
+
     session = _Session(context.params["profile"], context.params["region"], context.params["endpoint_url"])
     answer = applied if do == "apply" else planned
     return [answer(target, warehouse_of(target, cast("boto3.Session", session)), SECONDS) for target in targets]
