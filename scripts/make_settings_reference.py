@@ -26,10 +26,24 @@ MEANINGS = {
     " where there is none. It and the next two are for `${...}` in a pipeline file's OpenSearch sink.",
     "AETHERSTREAM_OPENSEARCH_AUTH": "`none`, `basic`, `es` or `aoss`; empty where there is no OpenSearch.",
     "AETHERSTREAM_OPENSEARCH_SECRET": "ARN of the secret with user name and password; empty but for `basic`.",
+    "AETHERSTREAM_REDSHIFT_ENDPOINT": "Where Redshift is, as `host:port/database`: the parameter, or the warehouse that"
+    " the stack made. Empty where there is none. It and the next seven are for `${...}` in a pipeline file's Redshift"
+    " sink.",
+    "AETHERSTREAM_REDSHIFT_AUTH": "`secret` or `iam`; empty where there is no Redshift.",
+    "AETHERSTREAM_REDSHIFT_SECRET": "ARN of the secret with user name and password; empty with `iam`.",
+    "AETHERSTREAM_REDSHIFT_WORKGROUP": "The workgroup of Redshift Serverless, where one is named or made.",
+    "AETHERSTREAM_REDSHIFT_CLUSTER": "The provisioned cluster, where one is named.",
+    "AETHERSTREAM_REDSHIFT_USER": "The database user whose rights the loader has, with `iam` and a cluster.",
+    "AETHERSTREAM_REDSHIFT_COPY_ROLE": "ARN of the role that COPY reads with; empty: the warehouse's default role.",
+    "AETHERSTREAM_REDSHIFT_TLS": "`off` on one machine (`BuildFor=host`), `on` everywhere else.",
+    "AETHERSTREAM_REDSHIFT_STAGING": "Below which prefix the objects to load have to be staged, so that they are"
+    " announced; empty where there is no Redshift.",
     "LAMBDA_TASK_ROOT": "Folder of the package, set by Lambda; the pipeline file is looked up in it.",
-    "AETHERSTREAM_STREAM": "ARN of the stream; of the recovery function only.",
+    "AETHERSTREAM_STREAM": "ARN of the stream; of the recovery and the loader function only.",
     "AETHERSTREAM_DEAD_LETTERS": "The bucket of the dead letters; of the recovery function only.",
     "AETHERSTREAM_FUNCTION": "The stream function, whose dead letters these are; of the recovery function only.",
+    "AETHERSTREAM_LOAD_QUEUE": "URL of the queue of staged objects; of the loader function only.",
+    "AETHERSTREAM_LOAD_DEAD_LETTERS": "URL of the queue for messages that can't be understood; of the loader only.",
     "POWERTOOLS_SERVICE_NAME": "`service` in every log line and metric.",
     "POWERTOOLS_METRICS_NAMESPACE": "CloudWatch namespace of the metrics.",
     "POWERTOOLS_LOG_LEVEL": "Level of the function's own log.",
@@ -124,7 +138,11 @@ def _values(about: dict[str, Any]) -> str:
 
 
 def _variables(template: dict[str, Any]) -> str:
-    set_by = template["Resources"]["RecoveryFunction"]["Properties"]["Environment"]["Variables"]
+    set_by = {
+        name: value
+        for function in ("LoaderFunction", "RecoveryFunction")  # where they differ, the second is for all but one
+        for name, value in template["Resources"][function]["Properties"]["Environment"]["Variables"].items()
+    }
     found = variables_read() | set(set_by)
     if unknown := found ^ set(MEANINGS):
         raise LookupError(
@@ -132,16 +150,19 @@ def _variables(template: dict[str, Any]) -> str:
         )
     rows = []
     for name, meaning in MEANINGS.items():
-        rows.append(f"| `{name}` | {_source(_named(set_by.get(name)), template)} | {meaning} |\n")
+        rows.append(f"| `{name}` | {_source(_named(set_by.get(name), template), template)} | {meaning} |\n")
     return "".join(rows)
 
 
-def _named(value: Any) -> str | None:
-    """What a variable's value comes from; of a condition's two, the one that is named in full."""
+def _named(value: Any, template: dict[str, Any]) -> str | None:
+    """What a variable's value comes from; of a condition's two, the parameter, or else what the condition asks for."""
     if not isinstance(value, dict):
         return None
     if "If" in value:
-        return next((name for branch in value["If"][1:] if (name := _named(branch))), None)
+        condition, *branches = value["If"]
+        names = [name for branch in branches if (name := _named(branch, template))]
+        names.sort(key=lambda name: name not in template["Parameters"])
+        return names[0] if names else _named(template["Conditions"][condition]["Equals"][0], template)
     return value.get("Ref") or value.get("GetAtt")
 
 
