@@ -6,6 +6,7 @@ MTIME, zstd in a trailing skippable frame (a leading one breaks readers).
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from aetherstream.errors import ConfigurationError
 
 Compression = Literal["gzip", "zstd"]
 SUFFIX: dict[str, str] = {"gzip": "ndjson.gz", "zstd": "ndjson.zst"}
+EMPTY = 32
+"""Bytes: an emptied object has 20 (gzip) or 25 (zstd)."""
 _LEVELS = {"gzip": (0, 3), "zstd": (1, 22)}
 """isal's gzip has four levels."""
 
@@ -38,6 +41,32 @@ class Target:
         """Key of the object of one partition: `<prefix>/<partition>/<shard>-<position>.<suffix>`."""
         middle = f"{partition}/" if partition else ""
         return f"{self.prefix}/{middle}{shard}-{position}.{self.suffix}"
+
+
+# A shard, and the first position of the events (with `at_least_once` also a digest of the bytes) or a redrive's number.
+_STEM = re.compile(r"(?P<shard>.+?)-(?P<position>[0-9]{4,}-[0-9]{6,}(?:-[0-9a-f]{16})?|redrive-[0-9]{9,})")
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What the key of an object says."""
+
+    folder: str
+    """Between the prefix and the name, with a slash at its end: `day=2026-11-21/`."""
+    shard: str
+    position: str
+    """Of its first event; of a redrive's object `redrive-<number>`."""
+    suffix: str
+    """`ndjson.gz` or `ndjson.zst`, whichever compression the pipeline had when it was written."""
+
+
+def name_of(target: Target, key: str) -> Name | None:
+    """Read a key below the target's prefix; None where no object is named so."""
+    path = key.removeprefix(f"{target.prefix}/")
+    folder, slash, name = path.rpartition("/")
+    stem, _, suffix = name.partition(".")
+    found = _STEM.fullmatch(stem) if path != key and suffix in SUFFIX.values() else None
+    return None if found is None else Name(folder + slash, found["shard"], found["position"], suffix)
 
 
 def compressor(compression: Compression, level: int) -> Callable[[bytes | bytearray, int], bytes]:

@@ -25,11 +25,15 @@ class Settings:
     variables: Mapping[str, str]
     """The whole environment, for `${VAR}` in the pipeline file."""
     stream: str | None = None
-    """ARN of the stream; only the recovery function has it."""
+    """ARN of the stream; only the recovery function and the loader have it."""
     dead_letters: str | None = None
     """Bucket of the dead letters; only the recovery function has it."""
     function: str | None = None
     """Name of the stream function, whose dead letters these are; only the recovery function has it."""
+    load_queue: str | None = None
+    """URL of the queue of staged objects; only the loader has it."""
+    load_dead_letters: str | None = None
+    """URL of that queue's dead letters; only the loader has it."""
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -49,6 +53,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         stream=environ.get("AETHERSTREAM_STREAM") or None,
         dead_letters=environ.get("AETHERSTREAM_DEAD_LETTERS") or None,
         function=environ.get("AETHERSTREAM_FUNCTION") or None,
+        load_queue=environ.get("AETHERSTREAM_LOAD_QUEUE") or None,
+        load_dead_letters=environ.get("AETHERSTREAM_LOAD_DEAD_LETTERS") or None,
     )
 
 

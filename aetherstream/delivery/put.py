@@ -36,6 +36,8 @@ class Head:
 
     etag: str
     metadata: Mapping[str, str]
+    size: int
+    """Bytes."""
 
 
 class ObjectStore(Protocol):

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import heapq
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+from aetherstream import objects
 from aetherstream.delivery.reader import Listed, ObjectReader
-from aetherstream.objects import Target
-
-EMPTY = 32
-"""Bytes: an emptied object has 20 (gzip) or 25 (zstd)."""
+from aetherstream.objects import EMPTY, Name, Target
 
 AT_ONCE = 20_000
 """Objects that are remembered of a listing, the oldest: some 6 MB."""
 
 NAMED = 20
 """Foreign objects that are named; all are counted."""
-
-# A shard, the first position of the attempt, and with `at_least_once` a digest of the bytes.
-_NAME = re.compile(r"(?P<shard>.+?)-(?P<position>[0-9]{4,}-[0-9]{6,}(?:-[0-9a-f]{16})?)")
 
 
 @dataclass(slots=True)
@@ -70,19 +64,8 @@ def _counted(reader: ObjectReader, target: Target, backlog: Backlog) -> Iterator
         yield listed
 
 
-@dataclass(frozen=True, slots=True)
-class Name:
-    """What the key of a spill object says."""
-
-    folder: str
-    """Between the prefix and the name, with a slash at its end: `day=2026-11-21/`."""
-    shard: str
-    position: str
-
-
 def name_of(target: Target, key: str) -> Name | None:
-    """Read a key; None where the engine gives no such name."""
-    folder, slash, name = key.removeprefix(f"{target.prefix}/").rpartition("/")
-    stem = name.removesuffix(f".{target.suffix}")
-    found = None if stem == name else _NAME.fullmatch(stem)
-    return None if found is None else Name(folder + slash, found["shard"], found["position"])
+    """Read a key; None where the engine gives no such name: spills are not redriven."""
+    found = objects.name_of(target, key)
+    is_ours = found is not None and found.suffix == target.suffix and not found.position.startswith("redrive-")
+    return found if is_ours else None

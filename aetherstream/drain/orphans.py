@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from aetherstream.delivery.reader import ObjectReader
-from aetherstream.drain.backlog import EMPTY
-from aetherstream.objects import Target
+from aetherstream.objects import EMPTY, Target
 
 
 def orphans(reader: ObjectReader, bucket: str, pipeline: str, drained: Iterable[Target]) -> dict[str, int]:

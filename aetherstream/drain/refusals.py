@@ -15,10 +15,9 @@ import msgspec
 
 from aetherstream.delivery.put import DIGEST, EPOCH, Conflict, Missing, ObjectStore, PreconditionFailed
 from aetherstream.delivery.reader import ObjectReader
-from aetherstream.drain.backlog import Name
 from aetherstream.drain.lease import LeaseLost
 from aetherstream.errors import Retryable
-from aetherstream.objects import Target, compressor, lines_of
+from aetherstream.objects import Name, Target, compressor, lines_of
 from aetherstream.spill import SpilledRow, UnusableSpill
 
 DRAIN = "aether-drain"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from aetherstream.delivery.progress import ProgressStore, peek, progress_key
 from aetherstream.delivery.put import DIGEST, EPOCH, Conflict, Missing, ObjectStore, PreconditionFailed
 from aetherstream.delivery.reader import Listed, ObjectReader
-from aetherstream.drain.backlog import EMPTY, Name, name_of
+from aetherstream.drain.backlog import name_of
 from aetherstream.errors import Retryable
-from aetherstream.objects import Target, empty_object
+from aetherstream.objects import EMPTY, Name, Target, empty_object
 from aetherstream.records import sortable
 from aetherstream.spill import SpilledRow, UnusableSpill, read_rows
 

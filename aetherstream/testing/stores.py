@@ -61,7 +61,7 @@ class MemoryObjects:
     def head(self, bucket: str, key: str, /) -> Head | None:
         """See `ObjectStore.head`."""
         stored = self.objects.get((bucket, key))
-        return None if stored is None else Head(stored.etag, stored.metadata)
+        return None if stored is None else Head(stored.etag, stored.metadata, len(stored.body))
 
     def list(self, bucket: str, prefix: str, /) -> Iterator[Listed]:
         """See `ObjectReader.list`."""

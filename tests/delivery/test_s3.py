@@ -26,7 +26,7 @@ class Client:
 
     def head_object(self, **request: Any) -> dict[str, Any]:
         self.put_object(**request)
-        return {"ETag": '"e"', "Metadata": {"aether-epoch": "3"}}
+        return {"ETag": '"e"', "Metadata": {"aether-epoch": "3"}, "ContentLength": 20}
 
     def get_object(self, **request: Any) -> dict[str, Any]:
         self.put_object(**request)
@@ -98,7 +98,7 @@ def test_a_network_error_is_retryable_and_names_the_object() -> None:
 
 
 def test_a_head_gives_etag_and_metadata() -> None:
-    assert store(Client()).head("b", "k") == Head('"e"', {"aether-epoch": "3"})
+    assert store(Client()).head("b", "k") == Head('"e"', {"aether-epoch": "3"}, 20)
 
 
 def test_a_head_of_nothing_is_none() -> None:

@@ -1,0 +1,12 @@
+"""Lambda entry point of the loader function: staged objects go to the warehouse."""
+
+from typing import Any
+
+from aetherstream import app, loader_app
+
+_app = loader_app.start_or_tell()
+
+
+def handler(event: dict[str, Any], context: app.LambdaContext) -> dict[str, Any]:
+    """Load what messages of the queue announce, or answer a request."""
+    return _app.handle(event, context)
