@@ -1,10 +1,12 @@
-"""What a run came to: counted from what stands in S3, OpenSearch, the dead letters and the progress table."""
+"""What a run came to: counted from what stands in S3, OpenSearch, Redshift, the dead letters and the progress table."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -14,6 +16,10 @@ from aetherstream.local.stack import Stack
 from aetherstream.objects import lines_of
 from demo.search import Index, Searched
 from demo.traffic import Expectation
+from demo.warehouse import Warehoused, look
+
+STAGED = "flights/staging/"
+"""Where rows wait for the warehouse, and the manifests of their loads."""
 
 
 @dataclass(slots=True)
@@ -41,6 +47,8 @@ class Findings:
     """Keys that attempts noted and no completion covers."""
     search: Searched | None = None
     """What OpenSearch has; None where the run was without."""
+    warehouse: Warehoused | None = None
+    """What the stand-in for Redshift has; None where the run was without."""
 
     @property
     def records_in(self) -> int:
@@ -58,6 +66,7 @@ class Findings:
             == count["archive.delivered"]
             == self.lines,
             **self._search_check(),
+            **self._warehouse_checks(),
             f"no event twice: {self.distinct:,} distinct event ids": self.distinct == self.lines,
             f"{refused:,} quarantined = {sum(self.expected.broken.values()):,} broken on purpose": refused
             == count["quarantined"]
@@ -73,14 +82,32 @@ class Findings:
         brought = count["search.delivered"] + count["search.spilled"]
         return {f"{events:,} events made for search = {documents:,} documents there": events == brought == documents}
 
+    def _warehouse_checks(self) -> dict[str, bool]:
+        found = self.warehouse
+        if found is None:
+            return {}
+        events, delivered = self.counters["warehouse.events"], self.counters["warehouse.delivered"]
+        same = found.lacking == found.foreign == 0 and found.distinct == found.rows
+        return {
+            f"{events:,} events made for warehouse = {found.rows:,} rows there": events == delivered == found.rows,
+            f"each event of the archive in one row: {found.distinct:,} event ids": same,
+            "the query gives there what DuckDB computes from the file": found.carriers == found.carriers_in_file,
+        }
+
     @property
     def balanced(self) -> bool:
         """Whether every record is accounted for, once."""
         return all(self.checks().values())
 
 
-def collect(stack: Stack, expected: Expectation, seconds: float, index: Index | None = None) -> Findings:
-    """Read everything that the run left. `index` is OpenSearch as it stood before."""
+def collect(
+    stack: Stack,
+    expected: Expectation,
+    seconds: float,
+    index: Index | None = None,
+    login: Mapping[str, Any] | None = None,
+) -> Findings:
+    """Read everything that the run left. `index` is OpenSearch as it stood before, `login` that of the warehouse."""
     bucket = stack.outputs["BucketName"]
     found = Findings(expected, seconds, stack.object_files(bucket) / "flights" / "archive")
     pages = stack.clients.get("dynamodb").get_paginator("scan")
@@ -95,10 +122,8 @@ def collect(stack: Stack, expected: Expectation, seconds: float, index: Index | 
     for key, body in _objects(stack, bucket, "flights/"):
         found.objects += 1
         found.bytes += len(body)
-        for line in lines_of(key, body):
+        for line in [] if key.startswith((STAGED, "flights/spill/")) else lines_of(key, body):
             value = orjson.loads(line)
-            if key.startswith("flights/spill/"):
-                continue
             if key.startswith("flights/quarantine/"):
                 found.quarantined[value["fingerprint"]] += 1
                 found.reasons[value["fingerprint"]] = f"{value['stage']}: {value['reason']}"
@@ -110,6 +135,8 @@ def collect(stack: Stack, expected: Expectation, seconds: float, index: Index | 
     if index is not None:
         index.settle(stack, found.counters["search.events"])
         found.search = index.look()
+    if login is not None:
+        found.warehouse = look(login, ids, expected.events)
     return found
 
 

@@ -13,6 +13,8 @@ from rich.table import Table
 
 from demo.findings import Findings
 from demo.search import AGGREGATION, INDICES, SEARCH, Searched
+from demo.warehouse import COLUMNS, TABLE, Warehoused
+from demo.warehouse import QUERY as CARRIERS
 
 QUERY = """SELECT airline, count(*) AS flights, round(avg(dep_delay), 1) AS mean_delay
 FROM read_json('{archive}/*/*.ndjson.gz', hive_partitioning = true)
@@ -23,7 +25,11 @@ def as_json(found: Findings) -> dict[str, Any]:
     """The report for programs."""
     return {
         "records_in": found.records_in,
-        "delivered": {"archive": found.lines} | ({"search": found.search.documents} if found.search else {}),
+        "delivered": {
+            "archive": found.lines,
+            **({"search": found.search.documents} if found.search else {}),
+            **({"warehouse": found.warehouse.rows} if found.warehouse else {}),
+        },
         "quarantined": dict(found.quarantined),
         "quarantine_reasons": found.reasons,
         "dropped": found.counters["dropped"],
@@ -50,6 +56,7 @@ def show(found: Findings, console: Console, report: Path) -> None:
         ("records in", f"{found.records_in:,}", "sent by the producer, counted one by one"),
         ("delivered to archive", f"{found.lines:,}", "lines in S3"),
         *_delivered_to_search(found),
+        *_delivered_to_warehouse(found),
         ("dropped", f"{found.counters['dropped']:,}", "cancelled flights: the pipeline's filter"),
         ("quarantined", f"{sum(found.quarantined.values()):,}", "kept with their bytes and the reason"),
         ("settled before", f"{found.counters['settled']:,}", "brought again by Lambda, not delivered again"),
@@ -66,6 +73,8 @@ def show(found: Findings, console: Console, report: Path) -> None:
     _show_query(found, console)
     if found.search is not None:
         _show_search(found.search, console)
+    if found.warehouse is not None:
+        _show_warehouse(found.warehouse, console)
     console.print(f"\n  this report as JSON  {report}", highlight=False)
     if found.balanced:
         console.print("\n[bold green]Every record is accounted for, once.[/bold green]\n")
@@ -81,6 +90,12 @@ def _delivered_to_search(found: Findings) -> list[tuple[str, str, str]]:
     indices = "one index" if found.search.indices == 1 else f"{found.search.indices} indices"
     note = f"documents in OpenSearch, {indices}{by_way}"
     return [("delivered to search", f"{found.search.documents:,}", note)]
+
+
+def _delivered_to_warehouse(found: Findings) -> list[tuple[str, str, str]]:
+    if found.warehouse is None:
+        return []
+    return [("delivered to warehouse", f"{found.warehouse.rows:,}", f"rows of {TABLE}, by COPY from staged objects")]
 
 
 def _show_quarantine(found: Findings, console: Console) -> None:
@@ -113,6 +128,13 @@ def _show_search(found: Searched, console: Console) -> None:
             console.print(f"  the latest of {found.late:,}", style="dim", highlight=False)
         else:
             _show_rows(["origin", "flights", "mean_delay"], found.by_origin, console)
+
+
+def _show_warehouse(found: Warehoused, console: Console) -> None:
+    query = CARRIERS.format(table=TABLE)
+    console.print("\n  a query in the warehouse, and what it gave:\n", highlight=False)
+    console.print("    " + query.replace("\n", "\n    "), highlight=False, soft_wrap=True)
+    _show_rows(COLUMNS, found.carriers, console)
 
 
 def _show_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], console: Console) -> None:
