@@ -92,9 +92,12 @@ def manifest(objects: Iterable[ObjectRef]) -> bytes:
 
 
 def create_stage(contract: Contract) -> str:
-    """Make the stage: as the table is, with its distribution and its sort keys."""
+    """Make the stage: as the table is, with its distribution and its sort keys.
+
+    With its defaults: a column of the table alone may not be null as long as it has one.
+    """
     _check_names(contract)
-    return f"CREATE TEMP TABLE {identifier(STAGE)} (LIKE {table_name(contract)})"
+    return f"CREATE TEMP TABLE {identifier(STAGE)} (LIKE {table_name(contract)} INCLUDING DEFAULTS)"
 
 
 def copy(
@@ -172,8 +175,11 @@ def merge(contract: Contract, style: Style = "merge") -> list[str]:
 
 
 def drop_stage() -> list[str]:
-    """Remove both temporary tables, so that a connection can be used again."""
-    return [f"DROP TABLE IF EXISTS {identifier(name)}" for name in (STAGE, FRESH)]
+    """Remove both temporary tables, so that a connection can be used again.
+
+    In the transaction that made them: before, or after a rollback, a table of that name would be somebody else's.
+    """
+    return [f"DROP TABLE {identifier(name)}" for name in (STAGE, FRESH)]
 
 
 def load(
@@ -187,11 +193,11 @@ def load(
 ) -> list[str]:
     """Every statement between the ledger's check and its rows, in their order."""
     return [
-        *drop_stage(),
         create_stage(contract),
         copy(contract, manifest, role=role, compression=compression, region=region),
         *deduplicate(contract),
         *merge(contract, style),
+        *drop_stage(),
     ]
 
 

@@ -107,7 +107,7 @@ def test_a_manifest_of_nothing_or_of_an_object_twice_is_refused(objects: list[Ob
 
 
 def test_the_stage_is_as_the_table() -> None:
-    assert create_stage(flights()) == 'CREATE TEMP TABLE "aether_stage" (LIKE "analytics"."flights")'
+    assert create_stage(flights()) == 'CREATE TEMP TABLE "aether_stage" (LIKE "analytics"."flights" INCLUDING DEFAULTS)'
 
 
 def test_copy_cuts_replaces_and_passes_over_nothing() -> None:
@@ -210,11 +210,11 @@ def test_a_load_has_its_statements_in_order_and_commits_none_of_them() -> None:
     contract = upserting()
     statements = load(contract, MANIFEST, role=ROLE)
     assert statements == [
-        *drop_stage(),
         create_stage(contract),
         copy(contract, MANIFEST, role=ROLE),
         *deduplicate(contract),
         *merge(contract),
+        *drop_stage(),
     ]
     assert [text for text in statements if text.split()[0] in ("TRUNCATE", "COMMIT", "VACUUM") or ";" in text] == []
 
