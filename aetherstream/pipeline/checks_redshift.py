@@ -44,6 +44,22 @@ def check_tables(sinks: Mapping[str, Sink], document: Document) -> None:
             )
 
 
+def check_announced(sinks: Mapping[str, Sink], bucket: str, prefix: str, document: Document) -> None:
+    """Note sinks whose objects the loader would never hear of: it hears of those of one bucket, below one prefix."""
+    for name, sink in sinks.items():
+        if isinstance(sink.redshift, UnsetType) or sink.is_off:
+            continue
+        at = ("sinks", name, "redshift")
+        if bucket and sink.redshift.bucket != bucket:
+            document.add((*at, "bucket"), f"the loader only hears of objects in {bucket!r}, the stack's own bucket")
+        if not f"{sink.redshift.prefix}/".startswith(f"{prefix.rstrip('/')}/"):
+            document.add(
+                (*at, "prefix"),
+                f"{sink.redshift.prefix!r} is not below {prefix!r}, and the loader only hears of objects there: change"
+                " one of them (the template's parameter is RedshiftStagingPrefix)",
+            )
+
+
 def _endpoint(sink: RedshiftSink, path: Path, document: Document) -> None:
     at = (*path, "endpoint")
     if not sink.endpoint:

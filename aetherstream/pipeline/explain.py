@@ -6,9 +6,10 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from aetherstream.pipeline import explain_opensearch
+from aetherstream.pipeline import explain_opensearch, explain_redshift
 from aetherstream.pipeline.loader import Pipeline
 from aetherstream.pipeline.model import EventTime
+from aetherstream.pipeline.model_redshift import RedshiftSink, full_column
 from aetherstream.pipeline.model_sinks import S3Sink
 from aetherstream.pipeline.steps import in_words, removes
 
@@ -35,13 +36,15 @@ def explain(pipeline: Pipeline) -> str:
     rows.append(("event time", "arrival in the stream" if file.event_time is UNSET else _event_time(file.event_time)))
     identity = "position in the stream" if isinstance(file.identity, UnsetType) else " + ".join(file.identity)
     rows.append(("identity", identity))
+    moment, identified = _example_time(file.event_time), not isinstance(file.identity, UnsetType)
     for name, sink in pipeline.sinks.items():
         if not isinstance(sink.s3, UnsetType):
-            rows += [(f"sink {name}", line) for line in _s3(sink.s3, _example_time(file.event_time))]
+            rows += [(f"sink {name}", line) for line in _objects(sink.s3, moment)]
         if not isinstance(sink.opensearch, UnsetType):
-            said = explain_opensearch.in_words(
-                sink.opensearch, _example_time(file.event_time), identified=not isinstance(file.identity, UnsetType)
-            )
+            said = explain_opensearch.in_words(sink.opensearch, moment, identified=identified)
+            rows += [(f"sink {name}", line) for line in said]
+        if not isinstance(sink.redshift, UnsetType):
+            said = explain_redshift.in_words(sink.redshift, _objects(sink.redshift, moment))
             rows += [(f"sink {name}", line) for line in said]
     rows.append(("quarantine", f"s3://{pipeline.quarantine.bucket}/{pipeline.quarantine.prefix}/..."))
     lines += _table(rows)
@@ -71,6 +74,9 @@ def warnings(pipeline: Pipeline) -> Iterator[str]:
     for name, sink in pipeline.sinks.items():
         if not isinstance(sink.opensearch, UnsetType):
             yield from explain_opensearch.warnings(name, sink.opensearch)
+        if not isinstance(sink.redshift, UnsetType):
+            identified = not isinstance(file.identity, UnsetType)
+            yield from explain_redshift.warnings(name, sink.redshift, identified=identified)
 
 
 def notes(pipeline: Pipeline) -> Iterator[str]:
@@ -86,9 +92,13 @@ def _fields_used(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
     for path in () if isinstance(file.identity, UnsetType) else file.identity:
         yield "identity", path
     for name, sink in pipeline.sinks.items():
-        for part in () if isinstance(sink.s3, UnsetType) else sink.s3.partition:
+        for part in sink.objects[1].partition if sink.objects else ():
             if not isinstance(part.field, UnsetType):
                 yield f"sinks.{name}", part.field
+        if not isinstance(sink.redshift, UnsetType):
+            for column, written in sink.redshift.columns.items():
+                if column != sink.redshift.unknown:
+                    yield f"sinks.{name}.columns.{column}", full_column(written).source or column
 
 
 def _cardinality(pipeline: Pipeline) -> Iterator[str]:
@@ -98,7 +108,7 @@ def _cardinality(pipeline: Pipeline) -> Iterator[str]:
         unique.add(file.event_time.field)
     for name, sink in pipeline.sinks.items():
         fields = 0
-        for part in () if isinstance(sink.s3, UnsetType) else sink.s3.partition:
+        for part in sink.objects[1].partition if sink.objects else ():
             if isinstance(part.field, UnsetType):
                 continue
             fields += 1
@@ -140,7 +150,7 @@ def _example_time(times: EventTime | UnsetType) -> datetime:
     return datetime.fromtimestamp(earliest, UTC) if earliest is not None else datetime(2026, 1, 31, 7, tzinfo=UTC)
 
 
-def _s3(sink: S3Sink, moment: datetime) -> Iterator[str]:
+def _objects(sink: S3Sink | RedshiftSink, moment: datetime) -> Iterator[str]:
     parts = []
     for part in sink.partition:
         if not isinstance(part.time, UnsetType):
@@ -153,7 +163,8 @@ def _s3(sink: S3Sink, moment: datetime) -> Iterator[str]:
     suffix = _SUFFIXES[sink.compression]
     yield f"s3://{sink.bucket}/{sink.prefix}/{middle}shardId-000000000000-<first position>.{suffix}"
     level = "" if isinstance(sink.level, UnsetType) else f" level {sink.level}"
-    yield f"NDJSON, {sink.compression}{level}; at most {sink.max_partitions} partitions a batch"
+    objects = f"at most {sink.max_partitions} partitions a batch" if sink.partition else "one object a batch"
+    yield f"NDJSON, {sink.compression}{level}; {objects}"
 
 
 def _table(rows: list[tuple[str, str]]) -> Iterator[str]:

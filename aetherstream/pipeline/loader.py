@@ -17,6 +17,8 @@ from aetherstream.pipeline.model_sinks import QuarantineS3, Sink
 
 BUCKET_VARIABLE = "AETHERSTREAM_BUCKET"
 """Variable that the template sets to its own data bucket."""
+STAGING_VARIABLE = "AETHERSTREAM_REDSHIFT_STAGING"
+"""Variable that the template sets to the prefix below which new objects of that bucket are announced to the loader."""
 
 
 class Pipeline(Struct, frozen=True, kw_only=True):
@@ -86,6 +88,10 @@ def resolve(document: Document, path: Path, env: Mapping[str, str]) -> Pipeline:
     quarantine = _quarantine(file, env, document)
     sinks = _sinks(file, quarantine)
     check_meaning(file, sinks, quarantine, document)
+    if announced := env.get(STAGING_VARIABLE):
+        from aetherstream.pipeline.checks_redshift import check_announced
+
+        check_announced(sinks, env.get(BUCKET_VARIABLE, ""), announced, document)
     return Pipeline(file=_without_passwords(file), path=path, schema=schema, sinks=sinks, quarantine=quarantine)
 
 
