@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import boto3
 import msgspec
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aetherstream import build
@@ -39,30 +38,18 @@ from aetherstream.pipeline import Pipeline, load
 from aetherstream.record_delivery import Standby
 from aetherstream.settings import Settings, from_environment
 from aetherstream.sinks.base import RecordSink
+from aetherstream.startup import (
+    CLIENT,
+    WORKERS,
+    LambdaContext,
+    agree_on_delivery,
+    agree_on_staging,
+    progress_table,
+    require_bucket,
+)
 from aetherstream.telemetry import Telemetry
 from aetherstream.timings import Timings
 from aetherstream.transforms.tables import ReferenceTables
-
-WORKERS = 16
-"""Parallel requests: enough to hide S3's latency behind the partitions of a batch."""
-
-# A request that hangs must end before Lambda ends the function: that would look like a record that kills it.
-# Three tries of at most 2 + 5 s and the pauses between them stay within the 25 s that the engine keeps for a put.
-CLIENT = Config(
-    connect_timeout=2,
-    read_timeout=5,
-    retries={"mode": "standard", "total_max_attempts": 3},  # botocore: `max_attempts` would not count the first
-    max_pool_connections=WORKERS,
-)
-
-
-class LambdaContext(Protocol):
-    """The part of Lambda's context that is used."""
-
-    aws_request_id: str
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until Lambda ends the invocation."""
 
 
 class App:
@@ -108,6 +95,7 @@ def start(settings: Settings | None = None) -> App:
     settings = settings or from_environment()
     pipeline = load(settings.pipeline, settings.variables)
     agree_on_delivery(pipeline, settings)
+    agree_on_staging(pipeline, settings)
     telemetry = Telemetry(pipeline.name, tracing=settings.tracing)
     for name in pipeline.switched_off:
         telemetry.logger.warning("sink is off: it is optional, and its endpoint is empty", extra={"sink": name})
@@ -228,45 +216,8 @@ def _base_version(pipeline: Pipeline) -> str:
     return sha256(build.version(build.about()).encode() + msgspec.json.encode(pipeline.file)).hexdigest()[:12]
 
 
-def agree_on_delivery(pipeline: Pipeline, settings: Settings) -> None:
-    """Raise ConfigurationError where the template and the pipeline file promise different things."""
-    wanted = settings.variables.get("AETHERSTREAM_DELIVERY", pipeline.file.delivery)
-    if wanted != pipeline.file.delivery:
-        raise ConfigurationError(
-            f"{pipeline.path} says `delivery: {pipeline.file.delivery}`, but the template's parameter Delivery is "
-            f"{wanted!r}: make them agree"
-        )
-
-
 def _ledger(pipeline: Pipeline, settings: Settings, session: boto3.Session) -> Ledger | Unledgered:
     if pipeline.file.delivery == "at_least_once":
         return Unledgered()
     client = session.client("dynamodb", config=CLIENT)
     return Ledger(DynamoProgress(client, progress_table(settings)), process=uuid.uuid4().hex)
-
-
-def progress_table(settings: Settings) -> str:
-    """Name of the table. Raises ConfigurationError where it is not set."""
-    if settings.progress_table is None:
-        raise ConfigurationError(
-            "the environment variable AETHERSTREAM_PROGRESS_TABLE is not set: `delivery: exactly_once` and the circuit "
-            "breakers of sinks need the DynamoDB table of progress items (the template makes one)"
-        )
-    return settings.progress_table
-
-
-def require_bucket(s3: Any, bucket: str) -> None:
-    """Raise ConfigurationError where the bucket is not there for this function."""
-    try:
-        s3.head_bucket(Bucket=bucket)
-    except ClientError as error:
-        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        if status not in {301, 403, 404}:
-            return  # S3 is not well: the first put will tell, and be retried
-        why = {301: "is in another Region", 403: "may not be used by the function's role (s3:ListBucket)"}
-        raise ConfigurationError(
-            f"bucket {bucket!r} {why.get(status, 'does not exist')}: the pipeline file names it, usually as "
-            "${AETHERSTREAM_BUCKET}, which the template sets to its own bucket"
-        ) from error
-    except BotoCoreError:
-        return

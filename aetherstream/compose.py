@@ -22,12 +22,10 @@ from aetherstream.transforms.tables import ReferenceTables, TableSource
 if TYPE_CHECKING:
     from aetherstream.delivery.breaker_item import Rules
     from aetherstream.pipeline.model_opensearch import OpenSearchSink
-    from aetherstream.pipeline.model_redshift import RedshiftSink
     from aetherstream.pipeline.model_sinks import S3Sink
     from aetherstream.sinks.base import ObjectSink, Placement
     from aetherstream.sinks.opensearch.options import OpenSearchOptions
     from aetherstream.spill import Spill
-    from aetherstream.warehouse.options import LoadTarget
 
 
 def core_of(pipeline: Pipeline, tables: ReferenceTables, secrets: Mapping[str, str]) -> Core:
@@ -89,13 +87,6 @@ def sinks_of(pipeline: Pipeline) -> list[ObjectSink]:
     return made
 
 
-def load_targets_of(pipeline: Pipeline) -> list[LoadTarget]:
-    """Return what the loads of the Redshift sinks are made from, without those that are switched off."""
-    from aetherstream.compose_redshift import load_target_of
-
-    return [load_target_of(name, sink) for name, sink in _warehouses(pipeline)]
-
-
 def placements_of(pipeline: Pipeline) -> list[Placement]:
     """Make what says where the documents of the per-record sinks go; a sink that is switched off has none."""
     made: list[Placement] = []
@@ -154,12 +145,6 @@ def _searches(pipeline: Pipeline) -> Iterator[tuple[str, OpenSearchSink]]:
     for name, sink in pipeline.sinks.items():
         if not isinstance(sink.opensearch, UnsetType) and not sink.opensearch.is_off:
             yield name, sink.opensearch
-
-
-def _warehouses(pipeline: Pipeline) -> Iterator[tuple[str, RedshiftSink]]:
-    for name, sink in pipeline.sinks.items():
-        if not isinstance(sink.redshift, UnsetType) and not sink.redshift.is_off:
-            yield name, sink.redshift
 
 
 def quarantine_of(pipeline: Pipeline) -> Quarantine:

@@ -11,15 +11,7 @@ import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from aetherstream.app import (
-    CLIENT,
-    WORKERS,
-    LambdaContext,
-    agree_on_delivery,
-    progress_table,
-    record_sinks_of,
-    require_bucket,
-)
+from aetherstream.app import record_sinks_of
 from aetherstream.compose import breakers_of, buckets_of, drain_rates_of, quarantine_of, spills_of
 from aetherstream.delivery import breaker_store
 from aetherstream.delivery.breaker_item import BreakerStore
@@ -37,6 +29,7 @@ from aetherstream.errors import AetherStreamError, ConfigurationError, Retryable
 from aetherstream.pipeline import Pipeline, load
 from aetherstream.settings import Settings, from_environment
 from aetherstream.sinks.base import RecordSink
+from aetherstream.startup import CLIENT, WORKERS, LambdaContext, agree_on_delivery, progress_table, require_bucket
 
 ORPHANS_EVERY = 3600.0
 """Seconds between two looks for spills that nobody drains: they list every spill."""

@@ -12,8 +12,7 @@ import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from aetherstream.app import CLIENT, WORKERS, LambdaContext, agree_on_delivery, progress_table, require_bucket
-from aetherstream.compose import load_targets_of
+from aetherstream.compose_loads import load_targets_of
 from aetherstream.delivery.dynamodb import DynamoProgress
 from aetherstream.delivery.progress import ProgressStore
 from aetherstream.delivery.put import ObjectStore
@@ -31,6 +30,15 @@ from aetherstream.loader.parts import Warehouse
 from aetherstream.loader.report import Handled, LoadReport
 from aetherstream.pipeline import Pipeline, load
 from aetherstream.settings import Settings, from_environment
+from aetherstream.startup import (
+    CLIENT,
+    WORKERS,
+    LambdaContext,
+    agree_on_delivery,
+    agree_on_staging,
+    progress_table,
+    require_bucket,
+)
 from aetherstream.warehouse.options import LoadTarget
 
 
@@ -161,6 +169,7 @@ def start_loader(settings: Settings | None = None) -> LoaderApp:
     settings = settings or from_environment()
     pipeline = load(settings.pipeline, settings.variables)
     agree_on_delivery(pipeline, settings)
+    agree_on_staging(pipeline, settings)
     session = boto3.Session()
     s3 = session.client("s3", config=CLIENT)
     targets = load_targets_of(pipeline)

@@ -11,17 +11,7 @@ from typing import Any
 
 import boto3
 
-from aetherstream.app import (
-    CLIENT,
-    WORKERS,
-    LambdaContext,
-    agree_on_delivery,
-    fetcher,
-    progress_table,
-    record_sinks_of,
-    require_bucket,
-    version_of,
-)
+from aetherstream.app import fetcher, record_sinks_of, version_of
 from aetherstream.compose import buckets_of, core_of, quarantine_of, spills_of, tables_of
 from aetherstream.core import Core
 from aetherstream.decode import Decoder
@@ -42,6 +32,7 @@ from aetherstream.recovery.service import Service
 from aetherstream.recovery.stream import StreamReader
 from aetherstream.settings import Settings, from_environment
 from aetherstream.sinks.base import RecordSink
+from aetherstream.startup import CLIENT, WORKERS, LambdaContext, agree_on_delivery, progress_table, require_bucket
 from aetherstream.telemetry import Telemetry
 from aetherstream.transforms.tables import ReferenceTables
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from aetherstream import app, drain_app
+from aetherstream import drain_app
+from aetherstream.startup import LambdaContext
 
 _app = drain_app.start_drain()
 
 
-def handler(event: dict[str, Any], context: app.LambdaContext) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Drain for as long as there is something and time."""
     return _app.handle(event, context)

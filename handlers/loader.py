@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from aetherstream import app, loader_app
+from aetherstream import loader_app
+from aetherstream.startup import LambdaContext
 
 _app = loader_app.start_or_tell()
 
 
-def handler(event: dict[str, Any], context: app.LambdaContext) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Load what messages of the queue announce, or answer a request."""
     return _app.handle(event, context)

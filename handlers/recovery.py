@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from aetherstream import app, recovery_app
+from aetherstream import recovery_app
+from aetherstream.startup import LambdaContext
 
 _app = recovery_app.start_recovery()
 
 
-def handler(event: dict[str, Any], context: app.LambdaContext) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Handle one request."""
     return _app.handle(event, context)

@@ -3,11 +3,12 @@
 from typing import Any
 
 from aetherstream import app
+from aetherstream.startup import LambdaContext
 
 # Composed while the environment starts: a mistake in the deployment shows there, in one message, and not per batch.
 _app = app.start()
 
 
-def handler(event: dict[str, Any], context: app.LambdaContext) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Handle one batch."""
     return _app.handle(event, context)

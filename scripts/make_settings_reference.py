@@ -14,7 +14,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/reference/settings.md"
 # The modules that read a function's environment (settings.py), or a variable out of what it read.
-READERS = ("aetherstream/settings.py", "aetherstream/app.py", "aetherstream/pipeline/loader.py")
+READERS = ("aetherstream/settings.py", "aetherstream/startup.py", "aetherstream/pipeline/loader.py")
 MEANINGS = {
     "AETHERSTREAM_PIPELINE": "The pipeline file, a path inside the package. Required.",
     "AETHERSTREAM_DELIVERY": "Must agree with the pipeline file's `delivery`, or the function does not start.",

@@ -13,13 +13,14 @@ from typing import Any
 import boto3
 import pytest
 
-from aetherstream.app import CLIENT, App, engine_of, start
+from aetherstream.app import App, engine_of, start
 from aetherstream.compose import tables_of
 from aetherstream.delivery.ledger import Unledgered
 from aetherstream.delivery.put import ObjectStore
 from aetherstream.errors import ConfigurationError, Retryable
 from aetherstream.pipeline import load
 from aetherstream.settings import from_environment
+from aetherstream.startup import CLIENT
 from aetherstream.telemetry import Telemetry
 from aetherstream.testing.builders import written
 from aetherstream.testing.events import Payload, kinesis_event, ndjson
@@ -34,6 +35,11 @@ transforms:
 sinks:
   archive: {s3: {bucket: "${AETHERSTREAM_BUCKET}", prefix: archive}}
 quarantine: {s3: {bucket: "${AETHERSTREAM_BUCKET}", prefix: quarantine}}
+"""
+WAREHOUSE = """\
+sinks:
+  warehouse:
+    redshift: {endpoint: w.example/dev, secret: s, bucket: "${AETHERSTREAM_BUCKET}", table: flights, columns: {n: int}}
 """
 LOOKUP = """\
 pipeline: flights
@@ -167,6 +173,18 @@ def test_a_delivery_that_the_template_and_the_file_see_differently_is_refused(tm
         "'exactly_once': make them agree"
     )
     assert s3.requests == []
+
+
+def test_objects_that_nobody_would_announce_to_the_loader_are_refused(tmp_path: Path, s3: S3) -> None:
+    text = PIPELINE.replace("sinks:\n", WAREHOUSE)
+    assert refusal(tmp_path, text, AETHERSTREAM_REDSHIFT_STAGING="other/staging/") == (
+        f"{tmp_path / 'p.yaml'}: sinks.warehouse.redshift stages its objects below 'flights/staging/warehouse', but "
+        "the stack announces to the loader only what stands below 'other/staging/': change the sink's `prefix`, or the "
+        "template's parameter RedshiftStagingPrefix"
+    )
+    started(tmp_path, text, AETHERSTREAM_REDSHIFT_STAGING="flights/staging/")
+    elsewhere = text.replace('bucket: "${AETHERSTREAM_BUCKET}", table', "bucket: another, table")
+    started(tmp_path, elsewhere, AETHERSTREAM_REDSHIFT_STAGING="other/staging/")
 
 
 def test_exactly_once_without_a_table_names_the_variable(tmp_path: Path, s3: S3) -> None:

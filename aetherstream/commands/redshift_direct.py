@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -38,17 +39,21 @@ def ask(
 
     session = _Session(context.params["profile"], context.params["region"], context.params["endpoint_url"])
     answer = applied if do == "apply" else planned
-    return [answer(target, warehouse_of(target, cast("boto3.Session", session)), SECONDS) for target in targets]
+    told = []
+    for target in targets:
+        with closing(warehouse_of(target, cast("boto3.Session", session))) as warehouse:
+            told.append(answer(target, warehouse, SECONDS))
+    return told
 
 
 def from_nothing(file: Path, env: tuple[str, ...], sink: str | None) -> Iterator[str]:
-    """The statements that make schemas and tables where there is nothing."""
-    from aetherstream.warehouse.ddl import create_schema, create_table
+    """The statements that make schemas, tables and ledgers where there is nothing."""
+    from aetherstream.loader.catalogue import compare
 
     for target in _targets(file, sink, {**_OFFLINE, **environment(env)}):
         yield f"-- {target.sink}"
-        yield f"{create_schema(target.contract)};"
-        yield f"{create_table(target.contract)};"
+        for change in compare(target.contract, lambda _: []).changes:
+            yield f"{change.statement};"
 
 
 class _Session:
@@ -77,7 +82,7 @@ class _Session:
 def _targets(file: Path, sink: str | None, variables: Mapping[str, str]) -> list[LoadTarget]:
     from msgspec import UnsetType
 
-    from aetherstream.compose import load_targets_of
+    from aetherstream.compose_loads import load_targets_of
     from aetherstream.pipeline import load
     from aetherstream.transforms.mistakes import nearest
 
