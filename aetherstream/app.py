@@ -38,15 +38,7 @@ from aetherstream.pipeline import Pipeline, load
 from aetherstream.record_delivery import Standby
 from aetherstream.settings import Settings, from_environment
 from aetherstream.sinks.base import RecordSink
-from aetherstream.startup import (
-    CLIENT,
-    WORKERS,
-    LambdaContext,
-    agree_on_delivery,
-    agree_on_staging,
-    progress_table,
-    require_bucket,
-)
+from aetherstream.startup import CLIENT, WORKERS, LambdaContext, agree_on_delivery, progress_table, require_bucket
 from aetherstream.telemetry import Telemetry
 from aetherstream.timings import Timings
 from aetherstream.transforms.tables import ReferenceTables
@@ -95,7 +87,6 @@ def start(settings: Settings | None = None) -> App:
     settings = settings or from_environment()
     pipeline = load(settings.pipeline, settings.variables)
     agree_on_delivery(pipeline, settings)
-    agree_on_staging(pipeline, settings)
     telemetry = Telemetry(pipeline.name, tracing=settings.tracing)
     for name in pipeline.switched_off:
         telemetry.logger.warning("sink is off: it is optional, and its endpoint is empty", extra={"sink": name})

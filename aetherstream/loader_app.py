@@ -30,15 +30,7 @@ from aetherstream.loader.parts import Warehouse
 from aetherstream.loader.report import Handled, LoadReport
 from aetherstream.pipeline import Pipeline, load
 from aetherstream.settings import Settings, from_environment
-from aetherstream.startup import (
-    CLIENT,
-    WORKERS,
-    LambdaContext,
-    agree_on_delivery,
-    agree_on_staging,
-    progress_table,
-    require_bucket,
-)
+from aetherstream.startup import CLIENT, WORKERS, LambdaContext, agree_on_delivery, progress_table, require_bucket
 from aetherstream.warehouse.options import LoadTarget
 
 
@@ -169,7 +161,6 @@ def start_loader(settings: Settings | None = None) -> LoaderApp:
     settings = settings or from_environment()
     pipeline = load(settings.pipeline, settings.variables)
     agree_on_delivery(pipeline, settings)
-    agree_on_staging(pipeline, settings)
     session = boto3.Session()
     s3 = session.client("s3", config=CLIENT)
     targets = load_targets_of(pipeline)

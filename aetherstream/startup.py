@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from msgspec import UnsetType
 
 from aetherstream.errors import ConfigurationError
 from aetherstream.pipeline import Pipeline
@@ -42,21 +41,6 @@ def agree_on_delivery(pipeline: Pipeline, settings: Settings) -> None:
             f"{pipeline.path} says `delivery: {pipeline.file.delivery}`, but the template's parameter Delivery is "
             f"{wanted!r}: make them agree"
         )
-
-
-def agree_on_staging(pipeline: Pipeline, settings: Settings) -> None:
-    """Raise ConfigurationError where objects would be staged that the stack does not announce to the loader."""
-    announced = settings.variables.get("AETHERSTREAM_REDSHIFT_STAGING", "")
-    for name, sink in pipeline.sinks.items():
-        if isinstance(sink.redshift, UnsetType) or sink.redshift.is_off:
-            continue
-        own = sink.redshift.bucket == settings.variables.get("AETHERSTREAM_BUCKET")
-        if own and not f"{sink.redshift.prefix}/".startswith(announced):
-            raise ConfigurationError(
-                f"{pipeline.path}: sinks.{name}.redshift stages its objects below {sink.redshift.prefix!r}, but the "
-                f"stack announces to the loader only what stands below {announced!r}: change the sink's `prefix`, or "
-                "the template's parameter RedshiftStagingPrefix"
-            )
 
 
 def progress_table(settings: Settings) -> str:

@@ -36,11 +36,6 @@ sinks:
   archive: {s3: {bucket: "${AETHERSTREAM_BUCKET}", prefix: archive}}
 quarantine: {s3: {bucket: "${AETHERSTREAM_BUCKET}", prefix: quarantine}}
 """
-WAREHOUSE = """\
-sinks:
-  warehouse:
-    redshift: {endpoint: w.example/dev, secret: s, bucket: "${AETHERSTREAM_BUCKET}", table: flights, columns: {n: int}}
-"""
 LOOKUP = """\
 pipeline: flights
 tables: {airlines: {file: "${TABLE}", key: carrier, reload: 1h}}
@@ -173,18 +168,6 @@ def test_a_delivery_that_the_template_and_the_file_see_differently_is_refused(tm
         "'exactly_once': make them agree"
     )
     assert s3.requests == []
-
-
-def test_objects_that_nobody_would_announce_to_the_loader_are_refused(tmp_path: Path, s3: S3) -> None:
-    text = PIPELINE.replace("sinks:\n", WAREHOUSE)
-    assert refusal(tmp_path, text, AETHERSTREAM_REDSHIFT_STAGING="other/staging/") == (
-        f"{tmp_path / 'p.yaml'}: sinks.warehouse.redshift stages its objects below 'flights/staging/warehouse', but "
-        "the stack announces to the loader only what stands below 'other/staging/': change the sink's `prefix`, or the "
-        "template's parameter RedshiftStagingPrefix"
-    )
-    started(tmp_path, text, AETHERSTREAM_REDSHIFT_STAGING="flights/staging/")
-    elsewhere = text.replace('bucket: "${AETHERSTREAM_BUCKET}", table', "bucket: another, table")
-    started(tmp_path, elsewhere, AETHERSTREAM_REDSHIFT_STAGING="other/staging/")
 
 
 def test_exactly_once_without_a_table_names_the_variable(tmp_path: Path, s3: S3) -> None:
