@@ -39,7 +39,7 @@ def ask(
 
     session = _Session(context.params["profile"], context.params["region"], context.params["endpoint_url"])
     answer = applied if do == "apply" else planned
-    told = []
+    told: list[Mapping[str, Any]] = []
     for target in targets:
         with closing(warehouse_of(target, cast("boto3.Session", session))) as warehouse:
             told.append(answer(target, warehouse, SECONDS))
@@ -50,10 +50,13 @@ def from_nothing(file: Path, env: tuple[str, ...], sink: str | None) -> Iterator
     """The statements that make schemas, tables and ledgers where there is nothing."""
     from aetherstream.loader.catalogue import compare
 
+    seen: set[str] = set()
     for target in _targets(file, sink, {**_OFFLINE, **environment(env)}):
         yield f"-- {target.sink}"
         for change in compare(target.contract, lambda _: []).changes:
-            yield f"{change.statement};"
+            if change.statement not in seen:  # tables of one schema share a ledger
+                yield f"{change.statement};"
+            seen.add(change.statement)
 
 
 class _Session:

@@ -157,3 +157,6 @@ class Warehouse(Protocol):
 
     def apply(self, found: Differences, seconds: float, /) -> list[str]:
         """Make the changes of `compare` (not where there are refusals), and return what was done, for a person."""
+
+    def close(self) -> None:
+        """Give up what is held open; whatever is asked next makes it again."""

@@ -299,10 +299,6 @@ sinks:
       sort: [distance]
 quarantine: {s3: {bucket: data}}
 """
-CREATE = (
-    'CREATE TABLE "analytics"."flights" ("_event_id" VARCHAR(200) NOT NULL, "origin" CHAR(3), '
-    '"distance" INTEGER NOT NULL) DISTSTYLE AUTO COMPOUND SORTKEY ("distance")'
-)
 
 
 @pytest.fixture
@@ -313,10 +309,30 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_offline_the_statements_for_an_empty_warehouse_are_printed(file: Path, stack: Stack) -> None:
-    assert lines(stack, "plan", "--offline", "--pipeline", str(file)) == [
+    printed = lines(stack, "plan", "--offline", "--pipeline", str(file))
+    assert [line.partition(" (")[0] for line in printed] == [
         "-- warehouse",
         'CREATE SCHEMA IF NOT EXISTS "analytics";',
-        f"{CREATE};",
+        'CREATE TABLE "analytics"."aetherstream_loads"',
+        'CREATE TABLE "analytics"."aetherstream_turns"',
+        'CREATE TABLE "analytics"."flights"',
+        'INSERT INTO "analytics"."aetherstream_turns"',
+    ]
+    assert printed[4].partition(" (")[2] == (
+        '"_event_id" VARCHAR(200) NOT NULL, "origin" CHAR(3), "distance" INTEGER NOT NULL) DISTSTYLE AUTO '
+        'COMPOUND SORTKEY ("distance");'
+    )
+
+
+def test_offline_a_ledger_that_tables_share_is_made_once(file: Path, stack: Stack) -> None:
+    other = "  other: {redshift: {endpoint: h/d, secret: s, bucket: data, table: analytics.others, columns: {a: date}}}"
+    file.write_text(PIPELINE.replace("quarantine:", f"{other}\nquarantine:"))
+    printed = lines(stack, "plan", "--offline", "--pipeline", str(file))
+    assert [line.partition(" (")[0] for line in printed if line.startswith("CREATE TABLE")] == [
+        'CREATE TABLE "analytics"."aetherstream_loads"',
+        'CREATE TABLE "analytics"."aetherstream_turns"',
+        'CREATE TABLE "analytics"."flights"',
+        'CREATE TABLE "analytics"."others"',
     ]
 
 

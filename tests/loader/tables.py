@@ -80,6 +80,9 @@ class Table:
         self.lacks = Differences(notes=found.notes)
         return [change.text for change in found.changes]
 
+    def close(self) -> None:
+        pass
+
     def _ask(self, seconds: float) -> None:
         assert seconds >= 1
         if self.error is not None:
@@ -112,11 +115,16 @@ def failed(location: str, error: str = "line 3, column origin (char): too long",
     return Entry(location, "etag", "failed", "load-2", at, error=error)
 
 
+def key(name: str, sink: str = "warehouse") -> str:
+    """Key of a staged object."""
+    return f"staging/{sink}/{name}-0001-000001.ndjson.gz"
+
+
 def location(name: str, sink: str = "warehouse") -> str:
     """`bucket/key` of a staged object."""
-    return f"{BUCKET}/staging/{sink}/{name}.ndjson.gz"
+    return f"{BUCKET}/{key(name, sink)}"
 
 
 def stage(objects: MemoryObjects, *names: str, sink: str = "warehouse", body: bytes = b"x" * 100) -> None:
     for name in names:
-        objects.put(BUCKET, f"staging/{sink}/{name}.ndjson.gz", body, {}, if_match=None)
+        objects.put(BUCKET, key(name, sink), body, {}, if_match=None)

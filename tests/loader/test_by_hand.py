@@ -9,7 +9,7 @@ from aetherstream.loader import by_hand
 from aetherstream.loader.by_hand import ByHand
 from aetherstream.testing.stores import MemoryObjects
 from aetherstream.warehouse.ddl import Change, Differences, Refusal
-from tests.loader.tables import AT, Queue, Table, failed, loaded, location, stage, target
+from tests.loader.tables import AT, Queue, Table, failed, key, loaded, location, stage, target
 
 HEAD = {"sink": "warehouse", "table": "public.flights", "warehouse": "wh.example:5439/dev"}
 ADD = Change("add column origin char(3)", 'ALTER TABLE "public"."flights" ADD COLUMN "origin" CHAR(3)')
@@ -195,7 +195,7 @@ def test_backfill_announces_what_the_ledger_does_not_know(world: World) -> None:
     stage(world.objects, "a", "b", "c", "d")
     stage(world.objects, "emptied", body=b"x" * 25)
     world.objects.put("data", "staging/warehouse/notes.txt", b"x" * 100, {}, if_match=None)
-    world.objects.put("data", "staging/warehouse.manifests/1.ndjson.gz", b"x" * 100, {}, if_match=None)
+    world.objects.put("data", "staging/warehouse.manifests/shard-0001-000001.ndjson.gz", b"x" * 100, {}, if_match=None)
     world.table.ledger = ledger(loaded(location("a")), failed(location("b")))
     assert world.sink("backfill") == {
         **HEAD,
@@ -225,7 +225,7 @@ def test_a_backfill_whose_time_is_over_goes_on_where_it_stopped(world: World, mo
     first = world.sink("backfill")
     assert (first["staged"], first["after"], world.queue.announced) == (
         2,
-        "staging/warehouse/b.ndjson.gz",
+        key("b"),
         [location("a"), location("b")],
     )
     second = world.sink("backfill", sink="warehouse", after=first["after"])
