@@ -126,7 +126,7 @@ def test_statements_of_offline_make_what_plan_wants(project: Project, connection
 
 
 def test_a_wrong_password_is_told_with_what_to_look_at(project: Project) -> None:
-    project.variables["WAREHOUSE_PASSWORD"] = "wrong"
+    project.variables |= {"WAREHOUSE_PASSWORD": "wrong"}
     result = project.call("plan")
     assert result.exit_code == 1
     assert f"TROUBLE  redshift: {project.endpoint} refuses awsuser (auth: password)" in result.stdout
