@@ -31,9 +31,12 @@ def template() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the package is built from, as it was when the tests began."""
+    """What the packages are built from, as it was when the tests began."""
     directory = tmp_path_factory.mktemp("sources")
-    for path in [*build_function.project_files(ROOT), Path(build_function.REQUIREMENTS)]:
+    wanted = set()
+    for package in build_function.PACKAGES.values():
+        wanted |= {*build_function.project_files(ROOT, package), Path(package.requirements)}
+    for path in wanted:
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / path, directory / path)
     return directory
@@ -41,9 +44,17 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def built(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package of the function, built for this machine's Python."""
+    """The package of all functions but the loader, built for this machine's Python."""
     directory = tmp_path_factory.mktemp("package")
     build_function.build(build_function.host_target(), directory, sources)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def built_loader(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package of the loader, built for this machine's Python."""
+    directory = tmp_path_factory.mktemp("loader")
+    build_function.build(build_function.host_target(), directory, sources, build_function.LOADER)
     return directory
 
 

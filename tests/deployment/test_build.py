@@ -32,7 +32,8 @@ def tree(directory: Path) -> dict[str, tuple[str, int, float]]:
 
 
 def project(directory: Path, files: dict[str, str]) -> Path:
-    for name, content in ({build_function.REQUIREMENTS: ""} | files).items():
+    locks = {package.requirements: "" for package in build_function.PACKAGES.values()}
+    for name, content in (locks | files).items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
@@ -125,9 +126,9 @@ def test_wheels_are_no_newer_than_the_runtimes_glibc(python: str, newest: str) -
 
 
 def test_a_package_that_cannot_be_installed_says_for_what(tmp_path: Path) -> None:
-    root = project(tmp_path / "root", {build_function.REQUIREMENTS: "no-hash==1 \\\n    --hash=sha256:zz\n"})
+    root = project(tmp_path / "root", {build_function.FUNCTION.requirements: "no-hash==1 \\\n    --hash=sha256:zz\n"})
     with pytest.raises(BuildError, match=r"pip could not install requirements/function\.txt for python3\.13-arm64"):
-        build_function.install(Target("3.13", "arm64"), tmp_path / "out", root / build_function.REQUIREMENTS)
+        build_function.install(Target("3.13", "arm64"), tmp_path / "out", root / build_function.FUNCTION.requirements)
 
 
 def test_only_what_the_function_runs_is_taken_from_the_project(tmp_path: Path) -> None:
@@ -143,7 +144,10 @@ def test_only_what_the_function_runs_is_taken_from_the_project(tmp_path: Path) -
             "aetherstream/local/stack.py": "",
             "aetherstream/producer/core.py": "",
             "aetherstream/testing/stores.py": "",
+            "aetherstream/loader_app.py": "",
+            "aetherstream/loader/loader.py": "",
             "handlers/stream.py": "",
+            "handlers/loader.py": "",
             "handlers/build.mk": "",
             "handlers/targets/host/Makefile": "",
             "pipelines/flights.yaml": "",
@@ -159,6 +163,36 @@ def test_only_what_the_function_runs_is_taken_from_the_project(tmp_path: Path) -
         "handlers/stream.py",
         "pipelines/flights.yaml",
         "pipelines/reference/airlines.csv",
+    ]
+
+
+def test_of_the_library_the_loader_takes_what_it_imports_and_no_more(tmp_path: Path) -> None:
+    root = project(
+        tmp_path,
+        {
+            "aetherstream/__init__.py": "",
+            "aetherstream/app.py": "",
+            "aetherstream/errors.py": "import json",
+            "aetherstream/loader_app.py": "from aetherstream import loader\nfrom typing import TYPE_CHECKING\n"
+            "if TYPE_CHECKING:\n    from aetherstream.app import App\n",
+            "aetherstream/loader/__init__.py": "from .parts import Part",
+            "aetherstream/loader/parts.py": "def f():\n    from aetherstream.errors import Refused",
+            "aetherstream/loader/unused.py": "",
+            "handlers/__init__.py": "",
+            "handlers/loader.py": "import aetherstream.loader_app",
+            "handlers/stream.py": "import aetherstream.app",
+            "pipelines/flights.yaml": "",
+        },
+    )
+    assert [path.as_posix() for path in build_function.project_files(root, build_function.LOADER)] == [
+        "aetherstream/__init__.py",
+        "aetherstream/errors.py",
+        "aetherstream/loader/__init__.py",
+        "aetherstream/loader/parts.py",
+        "aetherstream/loader_app.py",
+        "handlers/__init__.py",
+        "handlers/loader.py",
+        "pipelines/flights.yaml",
     ]
 
 
@@ -180,7 +214,16 @@ def test_the_pipeline_version_changes_with_code_pipelines_tables_and_libraries(t
     assert before != after
 
 
-@pytest.mark.parametrize("beside", ["pipelines/a_test.yaml", "aetherstream/cli.py", "aetherstream/app.pyc"])
+@pytest.mark.parametrize(
+    "beside",
+    [
+        "pipelines/a_test.yaml",
+        "aetherstream/cli.py",
+        "aetherstream/app.pyc",
+        "aetherstream/loader/loader.py",
+        "handlers/loader.py",
+    ],
+)
 def test_the_pipeline_version_does_not_change_with_what_no_record_meets(tmp_path: Path, beside: str) -> None:
     files = {"aetherstream/app.py": "", "pipelines/a.yaml": ""}
     before = version(project(tmp_path / "before", files))
@@ -196,6 +239,45 @@ def test_the_package_says_what_it_is(built: Path, sources: Path) -> None:
         "architecture": host.architecture,
         "target": "host",
     }
+
+
+def test_the_locks_agree_on_the_versions_that_are_tested() -> None:
+    pins = {}
+    for name in ("dev", "function", "loader"):
+        text = (ROOT / f"requirements/{name}.txt").read_text()
+        pins[name] = set(re.findall(r"^([a-z0-9-]+==\S+)", text, re.MULTILINE))
+    assert pins["function"] <= pins["dev"]
+    assert pins["loader"] <= pins["dev"]
+
+
+def test_the_loader_has_the_driver_of_redshift_and_not_what_that_never_imports(built_loader: Path) -> None:
+    tops = {
+        path.name.removesuffix(".py") for path in built_loader.iterdir() if path.suffix not in {".so", ".dist-info"}
+    }
+    own = {"aetherstream", "handlers", "pipelines", "__pycache__"}
+    assert tops - own == {
+        "_yaml",
+        "asn1crypto",
+        "aws_lambda_powertools",
+        "isal",
+        "jmespath",
+        "msgspec",
+        "orjson",
+        "packaging",
+        "redshift_connector",
+        "scramp",
+        "typing_extensions",
+        "yaml",
+    }
+
+
+def test_no_other_function_has_the_driver_of_redshift(built: Path) -> None:
+    names = ("redshift_connector", "scramp", "handlers/loader.py", "aetherstream/loader", "aetherstream/loader_app.py")
+    assert [name for name in names if (built / name).exists()] == []
+
+
+def test_the_loader_brings_the_certificates_of_redshift(built_loader: Path) -> None:
+    assert (built_loader / "redshift_connector/files/redshift-ca-bundle.crt").read_text().startswith("-----BEGIN")
 
 
 def test_the_package_stays_under_60_mb(built: Path) -> None:
@@ -255,11 +337,17 @@ def test_a_package_of_other_sources_is_not_copied(tmp_path: Path) -> None:
     assert (second / "aetherstream/app.py").read_text() == "changed = True"
 
 
+@pytest.mark.parametrize("package_of", build_function.PACKAGES.values(), ids=build_function.PACKAGES)
 def test_every_module_of_the_package_imports_in_lambdas_runtime(
-    built: Path, sources: Path, lambda_libraries: Path, tmp_path: Path
+    package_of: build_function.Package,
+    built: Path,
+    built_loader: Path,
+    sources: Path,
+    lambda_libraries: Path,
+    tmp_path: Path,
 ) -> None:
     package = tmp_path / "package"
-    shutil.copytree(built, package)
+    shutil.copytree(built_loader if package_of is build_function.LOADER else built, package)
     (package / "probe.py").write_text(
         textwrap.dedent("""
         import importlib, pkgutil
@@ -281,7 +369,8 @@ def test_every_module_of_the_package_imports_in_lambdas_runtime(
     with runtime as function:
         outcome = function.invoke({})
     assert outcome.error is None, output.read_text()
-    modules = list((sources / "aetherstream").rglob("*.py"))
+    files = build_function.project_files(sources, package_of)
+    modules = [path for path in files if path.parts[0] == "aetherstream" and path.suffix == ".py"]
     assert outcome.response["file"] == str(package / "aetherstream/__init__.py")
     assert outcome.response["failed"] == {}
     # Every module but the root package itself.
@@ -289,10 +378,13 @@ def test_every_module_of_the_package_imports_in_lambdas_runtime(
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("package", build_function.PACKAGES.values(), ids=build_function.PACKAGES)
 @pytest.mark.parametrize("name", NAMES)
-def test_the_package_builds_for_every_platform_of_the_template(name: str, tmp_path: Path) -> None:
+def test_the_package_builds_for_every_platform_of_the_template(
+    name: str, package: build_function.Package, tmp_path: Path
+) -> None:
     target = parse_target(name, {})
-    about = build_function.build(target, tmp_path)
+    about = build_function.build(target, tmp_path, package=package)
     extensions = {path.name.split(".")[-2] for path in tmp_path.rglob("*.so")}
     machine = build_function.MACHINES[target.architecture]
     tag = "cpython-" + target.python.replace(".", "") + f"-{machine}-linux-gnu"
