@@ -16,6 +16,8 @@ from aetherstream.local.redshift.postgres import Postgres
 from aetherstream.local.redshift.session import Session, connect
 from aetherstream.local.redshift.wire import exactly
 
+_LINGER = 2.0
+"""Seconds that a client has to close its half."""
 _MAX_STARTUP = 10_000
 """PostgreSQL's own bound of a start-up message."""
 _log = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class Front:
             _log.exception("a session broke")
             raise
         finally:
+            _let_go(client)
             with self._lock:
                 self._clients.discard(client)
             client.close()
@@ -128,3 +131,12 @@ class Front:
             # The server closes the connection when it has done it.
             server.socket.recv(1)
             server.close()
+
+
+def _let_go(client: socket.socket) -> None:
+    """End our half, and read what the client still sends: closing before would take our last words from it."""
+    with contextlib.suppress(OSError):
+        client.shutdown(socket.SHUT_WR)
+        client.settimeout(_LINGER)
+        while client.recv(_MAX_STARTUP):
+            pass

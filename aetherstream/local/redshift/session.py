@@ -62,8 +62,13 @@ class Session:
                     data = self.client.recv(CHUNK)
                     if not data:
                         return
-                    for message in self._cutter.feed(data):
-                        self._take(message)
+                    try:
+                        for message in self._cutter.feed(data):
+                            self._take(message)
+                    except OSError:
+                        # The server has ended the session; why is still to be read.
+                        self._answer(self.server.received())
+                        raise
                 if self.server.holds:
                     self._answer(self.server.received())
 
