@@ -40,7 +40,7 @@ def endpoint(text: str) -> Endpoint:
         raise ValueError("holds a user name or password; give them with `secret`, or with `username` and `password`")
     scheme, mark, rest = text.rpartition("://")
     if mark:
-        raise ValueError(f"{text!r:.150}: leave out {scheme + mark!r:.40}; write host/database, here {rest!r:.120}")
+        raise ValueError(f"{text!r:.150}: leave out {scheme + mark!r:.40}; write {rest:.120}")
     found = _ENDPOINT.fullmatch(text)
     if found is None:
         raise ValueError(f"{text!r:.150} is no endpoint; write host/database or host:port/database")
