@@ -1,4 +1,4 @@
-"""Write the sample events of `events/`: what Lambda hands to the stream function, in six situations, and to the drain.
+"""Write the sample events of `events/`: what Lambda hands to the stream function, in six situations, and to others.
 
 Run it after changing an event here: `python scripts/make_events.py`. Equal code writes equal files (compressed data are
 stored, not squeezed, because compressors differ between machines).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import hashlib
 import json
 import struct
 import zlib
@@ -184,6 +185,43 @@ def drain() -> dict[str, Any]:
     }
 
 
+def loader() -> dict[str, Any]:
+    """Two messages of the load queue, as Lambda hands them over: S3's test of the queue, and a staged object."""
+    test = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2018-12-17T22:44:00.000Z", "Bucket": "data"}
+    position = f"{len(str(FIRST_SEQUENCE)):03}{FIRST_SEQUENCE}-000000"
+    key = f"flights/staging/warehouse/shardId-000000000000-{position}.ndjson.gz"
+    put = {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": "us-east-1",
+        "eventTime": "2018-12-17T22:44:11.000Z",
+        "eventName": "ObjectCreated:Put",
+        "s3": {"bucket": {"name": "data"}, "object": {"key": key, "size": 1375}},
+    }
+    queue = "arn:aws:sqs:us-east-1:123456789012:aetherstream-LoadQueue"
+    return {
+        "Records": [
+            {
+                "messageId": f"059f36b4-87a3-44ab-83d2-66197{number:07}",
+                "receiptHandle": f"AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a{number}",
+                "body": json.dumps(body),
+                "attributes": {
+                    "ApproximateReceiveCount": "1",
+                    "SentTimestamp": "1545086651000",
+                    "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+                    "ApproximateFirstReceiveTimestamp": "1545086660000",
+                },
+                "messageAttributes": {},
+                "md5OfBody": hashlib.md5(json.dumps(body).encode(), usedforsecurity=False).hexdigest(),
+                "eventSource": "aws:sqs",
+                "eventSourceARN": queue,
+                "awsRegion": "us-east-1",
+            }
+            for number, body in enumerate((test, {"Records": [put]}))
+        ]
+    }
+
+
 EVENTS = {
     "good.json": good,
     "poison.json": poison,
@@ -192,6 +230,7 @@ EVENTS = {
     "partial-failure.json": partial_failure,
     "empty.json": empty,
     "drain.json": drain,
+    "loader.json": loader,
 }
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,8 +37,8 @@ def function(built: Path, lambda_libraries: Path, log: Path) -> Iterator[Functio
         yield process
 
 
-def sample(name: str) -> dict[str, list[dict[str, dict[str, str]]]]:
-    event: dict[str, list[dict[str, dict[str, str]]]] = json.loads((ROOT / "events" / name).read_text())
+def sample(name: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads((ROOT / "events" / name).read_text())
     return event
 
 
@@ -68,6 +69,46 @@ def test_the_drain_function_starts_from_the_package_and_touches_nothing_in_a_dry
         outcome = process.invoke(sample("drain.json"))
     expected = {"state": "done", "sinks": [], "orphans": {}, "dry_run": True}
     assert outcome == Invocation(outcome.request_id, response=expected), output.read_text()
+
+
+def test_the_loader_starts_from_its_own_package_and_leaves_every_message_in_a_dry_run(
+    built_loader: Path, lambda_libraries: Path, tmp_path: Path
+) -> None:
+    event = sample("loader.json")
+    output = tmp_path / "output"
+    variables = VARIABLES | {
+        "AETHERSTREAM_REDSHIFT_ENDPOINT": "flights.123456789012.us-east-1.redshift-serverless.amazonaws.com/dev",
+        "AETHERSTREAM_REDSHIFT_SECRET": "arn:aws:secretsmanager:us-east-1:123456789012:secret:flights-AbCdEf",
+        "AETHERSTREAM_STREAM": "arn:aws:kinesis:us-east-1:123456789012:stream/flights",
+        "AETHERSTREAM_LOAD_QUEUE": "https://sqs.us-east-1.amazonaws.com/123456789012/load",
+        "AETHERSTREAM_LOAD_DEAD_LETTERS": "https://sqs.us-east-1.amazonaws.com/123456789012/dead",
+    }
+    runtime = FunctionProcess(
+        built_loader, "handlers.loader.handler", output=output, environment=variables, libraries=(lambda_libraries,)
+    )
+    with runtime as process:
+        outcome = process.invoke(event)
+    left = [{"itemIdentifier": record["messageId"]} for record in event["Records"]]
+    expected = {"batchItemFailures": left}
+    assert outcome == Invocation(outcome.request_id, response=expected), output.read_text()
+
+
+def test_a_missing_variable_of_the_loader_is_told_when_it_is_called(
+    built_loader: Path, lambda_libraries: Path, tmp_path: Path
+) -> None:
+    variables = {name: value for name, value in VARIABLES.items() if name != "AETHERSTREAM_PIPELINE"}
+    runtime = FunctionProcess(
+        built_loader,
+        "handlers.loader.handler",
+        output=tmp_path / "output",
+        environment=variables,
+        libraries=(lambda_libraries,),
+    )
+    with runtime as process:
+        outcome = process.invoke({"Records": []})
+    assert outcome.error
+    assert outcome.error["errorType"] == "ConfigurationError"
+    assert "AETHERSTREAM_PIPELINE is not set" in outcome.error["errorMessage"]
 
 
 @pytest.mark.parametrize("handler", ["stream", "recovery", "drain"])
