@@ -87,6 +87,10 @@ def _check_sinks(about: Mapping[str, Any], into: tuple[str, ...], archive: str |
     for name in (*into, *([archive] if archive else [])):
         if name not in sinks:
             raise UsageError(f"the pipeline has no sink {name!r}{nearest(name, sinks)}")
+    if archive in about.get("staging", ()):
+        raise UsageError(
+            f"--archive {archive}: its objects hold the rows of a table; events are in those of an s3 sink"
+        )
     if archive in documents:
         raise UsageError(f"--archive {archive}: only the objects of a sink in S3 can be read again")
 
@@ -119,7 +123,7 @@ class Totals:
         self.units += 1
         self.kinesis += len(unit)
         names = ("records", "passed", "held", "quarantined", "still_quarantined", "dropped", "not_chosen", "left")
-        self.records.update({name: report[name] for name in names})
+        self.records.update({name: report[name] for name in (*names, "held_refused")})
         for name, share in report["sinks"].items():
             self.sinks.setdefault(name, Counter()).update(share)
         self.reasons.update(report["reasons"])
@@ -162,6 +166,7 @@ class Totals:
             ("dropped", "dropped by a filter"),
             ("quarantined", f"{would}quarantined for the first time"),
             ("still_quarantined", "in the quarantine before (`aetherstream quarantine replay`)"),
+            ("held_refused", "refused now, though a sink has them: sinks that lack them go on lacking them"),
         ):
             if self.records[name]:
                 yield f"{count(self.records[name], 'record')} {words}"
