@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+from msgspec import UnsetType
 
 from aetherstream.app import fetcher, record_sinks_of, version_of
 from aetherstream.compose import buckets_of, core_of, quarantine_of, spills_of, tables_of
@@ -126,6 +127,7 @@ def service_of(
             dead_letters=settings.dead_letters,
             exactly_once=pipeline.file.delivery == "exactly_once",
             sinks={sink.name: f"{sink.target.bucket}/{sink.target.prefix}" for sink in core.sinks},
+            staging=[sink.name for sink in core.sinks if not isinstance(pipeline.sinks[sink.name].redshift, UnsetType)],
             record_sinks=[place.name for place in core.places],
         )
 

@@ -166,7 +166,7 @@ class Totals:
             ("dropped", "dropped by a filter"),
             ("quarantined", f"{would}quarantined for the first time"),
             ("still_quarantined", "in the quarantine before (`aetherstream quarantine replay`)"),
-            ("held_refused", "refused now, though a sink has them: sinks that lack them go on lacking them"),
+            ("held_refused", "refused now, delivered elsewhere before: left as is"),
         ):
             if self.records[name]:
                 yield f"{count(self.records[name], 'record')} {words}"

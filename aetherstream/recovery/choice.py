@@ -142,6 +142,9 @@ def _choose_rejections(
             told[f"{rejection.stage}: {rejection.reason}"] += 1
         elif record in held.records and not (rejection.stage == "crashed" and report.origin == "dead_letter"):
             report.held += 1  # delivered by an attempt of a version that did not refuse it
+            if report.origin == "replay":  # into a sink that lacks it, perhaps: it goes on lacking it
+                report.held_refused += 1
+                told[f"{rejection.stage}: {rejection.reason}"] += 1
         else:  # also a crasher of which a filtered redrive has delivered a part: nobody can tell what the rest is
             report.quarantined += 1
             choice.rejections.append(rejection)

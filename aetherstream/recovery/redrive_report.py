@@ -41,7 +41,9 @@ class RedriveReport:
     passed: int = 0
     """Of which at least one event went to a sink now."""
     held: int = 0
-    """Whose events stood in every object sink that they go to already."""
+    """Whose events stood in every object sink that they go to already; or that are refused, though a sink has them."""
+    held_refused: int = 0
+    """Of a replay: how many of these are refused, so that a sink without their events does not get them."""
     quarantined: int = 0
     """That were refused, and are in the quarantine now for the first time."""
     still_quarantined: int = 0

@@ -32,6 +32,8 @@ class About:
     exactly_once: bool
     sinks: Mapping[str, str] = field(default_factory=dict)
     """By sink that writes objects: `bucket/prefix`."""
+    staging: Sequence[str] = ()
+    """Those of them whose objects hold rows of a table, and no events."""
     record_sinks: Sequence[str] = ()
     """The sinks that take single documents."""
 

@@ -29,6 +29,18 @@ DOCUMENTS = "event_time: {field: n, format: epoch_s}\n" + PIPELINE.replace(
 )
 
 
+TABLE = """\
+  table:
+    redshift:
+      endpoint: host/dev
+      secret: s
+      bucket: data
+      partition: []
+      table: t
+      columns: {n: smallint, kind: char(1)}
+"""
+
+
 @pytest.fixture
 def stack(tmp_path: Path) -> MemoryStack:
     made = MemoryStack(tmp_path, PIPELINE)
@@ -96,6 +108,27 @@ def test_documents_are_not_read_again(stack: MemoryStack) -> None:
     stack.deploy(DOCUMENTS)
     result = stack.call(replay, "--from", "1h", "--archive", "search", "--into", "archive")
     assert str(result.exception) == "--archive search: only the objects of a sink in S3 can be read again"
+
+
+def test_rows_that_wait_for_their_table_are_not_read_as_events(stack: MemoryStack) -> None:
+    stack.deploy(PIPELINE.replace("quarantine", f"{TABLE}quarantine"))
+    result = stack.call(replay, "--from", "1h", "--archive", "table", "--into", "archive")
+    assert str(result.exception) == (
+        "--archive table: its objects hold the rows of a table; events are in those of an s3 sink"
+    )
+
+
+def test_what_a_new_table_refuses_is_told_though_the_archive_has_it(stack: MemoryStack) -> None:
+    stack.deploy(PIPELINE.replace("quarantine", f"{TABLE}quarantine"))
+    assert said(stack, "--into", "table") == [
+        "4 Kinesis records read, 4 user records replayed",
+        "sink table: 1 event = 1 delivered + 0 held already + 0 quarantined + 0 left",
+        "1 record dropped by a filter",
+        "1 record in the quarantine before (`aetherstream quarantine replay`)",
+        "1 record refused now, delivered elsewhere before: left as is",
+        "  1  partition: column kind is longer than 1 bytes",
+        "1 object written",
+    ]
 
 
 def test_a_dry_run_changes_nothing(stack: MemoryStack) -> None:

@@ -493,6 +493,7 @@ def test_it_says_what_it_is(world: World) -> None:
         "prefix": "p/quarantine",
         "dead_letters": "dead",
         "exactly_once": True,
+        "staging": [],
         "record_sinks": [],
     }
 
