@@ -12,7 +12,7 @@ from aetherstream.errors import AetherStreamError
 from aetherstream.pipeline.cases import load_cases
 from aetherstream.pipeline.compiled import check
 from aetherstream.pipeline.explain import explain
-from tests.pipeline.writing import ENV
+from tests.pipeline.writing import ON
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 PIECES = [
@@ -47,7 +47,7 @@ def test_any_pipeline_file_is_a_pipeline_or_a_message(folder: Path, changes: Edi
     file = folder / "flights.yaml"
     file.write_bytes(edited((PIPELINES / "flights.yaml").read_text(), changes))
     with suppress(AetherStreamError):
-        assert explain(check(file, ENV))
+        assert explain(check(file, ON))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

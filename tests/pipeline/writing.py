@@ -9,6 +9,14 @@ import pytest
 from aetherstream.pipeline import Pipeline, PipelineMistakes, load
 
 ENV = {"AETHERSTREAM_BUCKET": "data-bucket"}
+ON = {
+    **ENV,
+    "AETHERSTREAM_OPENSEARCH_ENDPOINT": "https://search.example.org",
+    "AETHERSTREAM_REDSHIFT_ENDPOINT": "host/dev",
+    "AETHERSTREAM_REDSHIFT_SECRET": "s",
+    "AETHERSTREAM_REDSHIFT_STAGING": "flights/staging/",
+}
+"""Where the sinks of the flights are all switched on."""
 
 SINKS = """\
 sinks:
