@@ -14,7 +14,7 @@ Respond = Callable[[str, Mapping[str, Any]], None]
 """Sends a result to the URL of a request."""
 
 _LONGEST = 3000
-"""Characters of a reason. AWS: a response has at most 4,096 bytes."""
+"""Bytes of a reason. AWS: a response has at most 4,096 bytes."""
 _TRIES = 4
 _SECONDS = 10.0
 
@@ -33,8 +33,8 @@ def result_of(event: Mapping[str, Any], told: Mapping[str, Any], pipeline: str) 
     }
 
 
-def respond(url: str, result: Mapping[str, Any]) -> None:
-    """Send a result; tried some times. Raises OSError where none gets through."""
+def respond(url: str, result: Mapping[str, Any], *, pause: Callable[[float], object] = time.sleep) -> None:
+    """Send a result; tried some times. Raises OSError where it does not get through."""
     body = orjson.dumps(result)
     # AWS: the URL is signed for an empty Content-Type.
     request = urllib.request.Request(url, body, {"Content-Type": ""}, method="PUT")  # noqa: S310 - CloudFormation's
@@ -45,7 +45,7 @@ def respond(url: str, result: Mapping[str, Any]) -> None:
         except (OSError, HTTPException):
             if not left:
                 raise
-            time.sleep(1.0)
+            pause(1.0)
 
 
 def _wrong(told: Mapping[str, Any]) -> Iterator[str]:

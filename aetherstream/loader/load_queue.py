@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 10
 """AWS: most entries of one batch request."""
-_IN_ONE = 8
+_IN_ONE = 7
 """Objects that one message announces. A key has up to 1,024 bytes, three times that as it is written there, so that ten
 messages stay below 256 KB, which AWS takes in one request."""
 _LONGEST_REASON = 1000

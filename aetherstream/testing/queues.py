@@ -47,7 +47,8 @@ class MemoryQueue:
 
     def take(self, most: int = 10_000) -> list[Message]:
         """Take messages, the oldest first, as Lambda does."""
-        now, taken = self.clock(), []
+        now = self.clock()
+        taken: list[Message] = []
         for name, held in self.messages.items():
             if held.visible <= now and len(taken) < most:
                 held.received += 1

@@ -168,6 +168,9 @@ class MemoryWarehouse:
         self.at("answer")
         return [change.text for change in found.changes]
 
+    def close(self) -> None:
+        """See `Warehouse.close`."""
+
 
 def merged(contract: Contract, rows: Iterable[Row], stage: Iterable[Row]) -> list[Row]:
     """The table with the rows of a stage: one row an event id, or one a key, of the newest version."""

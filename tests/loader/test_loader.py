@@ -321,7 +321,7 @@ def test_a_progress_table_that_does_not_answer_lets_everything_wait() -> None:
             raise Retryable("the table is throttled")
 
     name = world.announce(*staged(world, 1))
-    done = world.handle(world.loader(finality=Finality(PIPELINE, STREAM, Down())))  # type: ignore[arg-type]
+    done = world.handle(world.loader(finality=Finality(PIPELINE, STREAM, Down())))
     assert (done.again, done.reports[0].trouble, done.reports[0].failed) == ([name], "the table is throttled", 1)
 
 
