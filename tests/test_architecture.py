@@ -14,7 +14,7 @@ PACKAGE = ROOT / "aetherstream"
 
 LAYERS: list[set[str]] = [
     {"records", "errors", "settings", "build", "telemetry", "report", "timings", "objects", "kpl"},
-    {"decode", "transforms", "pipeline", "quarantine", "spill", "eventtime", "encoded", "warehouse"},
+    {"decode", "transforms", "pipeline", "quarantine", "spill", "eventtime", "encoded", "warehouse", "aggregates"},
     {"delivery", "sinks"},
     {"core"},
     {"documents"},
@@ -43,6 +43,7 @@ PURE = {
     "spill",
     "decode",
     "transforms",
+    "aggregates",
     "pipeline",
     "core",
     "documents",

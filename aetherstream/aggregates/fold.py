@@ -1,0 +1,254 @@
+"""From the columns of a batch's prefix to one partial for each group and window.
+
+Whatever can't be folded is told by index: refused (a value, group or time that doesn't fit, a window that is full) or
+late. An event is folded into an aggregate as a whole or, when it is refused, not at all.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any
+
+from .aggregate import Aggregate, Key
+from .column import Column
+from .columns import Columns
+from .judge import Placed, Refusals, Refused, admit, judge_groups, judge_times, judge_values, text_of
+from .partials import Partials
+from .sessions import Accs, SessionState, cut
+from .windows import Hopping, Tumbling, Window, too_late
+
+Late = dict[int, tuple[Window, ...]]
+"""Index → those of its windows that are closed."""
+Known = Mapping[Window | None, Collection[str]]
+"""Window (None: sessions) → the texts of the groups that it has already, in this shard."""
+Buckets = dict[tuple[Window | None, Hashable], list[int]]
+
+
+@dataclass(slots=True)
+class Folded:
+    """What one batch adds to one aggregate."""
+
+    partials: Partials = field(default_factory=dict)
+    refused: Refusals = field(default_factory=dict)
+    late: Late = field(default_factory=dict)
+    """Also where they were folded all the same (`Aggregate.correct`)."""
+    skipped: dict[str, int] = field(default_factory=dict)
+    """Output → how many events it left aside because of their value; without those that had none."""
+    newest: float | None = None
+    """The latest event time of what was not refused: where the watermark may go when this is committed."""
+
+
+def fold(
+    aggregate: Aggregate,
+    columns: Columns,
+    *,
+    upto: int | None = None,
+    watermark: float | None = None,
+    known: Known | None = None,
+    without: Collection[int] = (),
+) -> Folded:
+    """Fold a prefix of a batch. The same input gives the same output, and no argument is changed.
+
+    Args:
+        aggregate: What is declared.
+        columns: Of the whole batch.
+        upto: How many events the prefix has; by default all.
+        watermark: The event time that the shard has committed; lateness is judged by it. None: nothing is late.
+        known: The groups that the windows have already, for `Aggregate.max_groups`.
+        without: Events that are left out, for example because another aggregate refused them.
+    """
+    columns = columns if upto is None else columns.prefix(upto)
+    folded = Folded()
+    judge_times(aggregate, columns, folded.refused)
+    parts = judge_groups(aggregate, columns, folded.refused)
+    aside = judge_values(aggregate, columns, folded.refused)
+    folded.late = _late(aggregate, columns.times, watermark)
+    for index in without:
+        folded.refused.pop(index, None)
+        folded.late.pop(index, None)
+    buckets = _buckets(aggregate, columns.times, parts, {*without, *folded.refused}, folded.late)
+    if _may_overflow(aggregate, buckets, known or {}):
+        admit(aggregate, _placed(buckets), known or {}, folded.refused)
+        buckets = _buckets(aggregate, columns.times, parts, {*without, *folded.refused}, folded.late)
+    excluded = {*without, *folded.refused}
+    for index in folded.refused:
+        folded.late.pop(index, None)
+    folded.partials = _partials(aggregate, columns, buckets, aside)
+    folded.skipped = {
+        output.name: skipped
+        for output, left in zip(aggregate.outputs, aside, strict=True)
+        if (skipped := len(left - excluded))
+    }
+    times = [time for index, time in enumerate(columns.times) if index not in excluded] if excluded else columns.times
+    folded.newest = max(times, default=None)
+    return folded
+
+
+def fold_all(
+    aggregates: Iterable[Aggregate],
+    columns: Columns,
+    *,
+    upto: int | None = None,
+    watermark: float | None = None,
+    known: Mapping[str, Known] | None = None,
+    without: Collection[int] = (),
+) -> tuple[dict[str, Folded], Refusals]:
+    """Fold a prefix into several aggregates; what one of them refuses, no other counts.
+
+    Returns:
+        What each aggregate, by name, gained; and the events refused, each with the first aggregate's cause. The
+        `refused` of the parts are empty.
+    """
+    aggregates = list(aggregates)
+    known = known or {}
+
+    def all_of(without: Collection[int]) -> dict[str, Folded]:
+        return {
+            one.name: fold(one, columns, upto=upto, watermark=watermark, known=known.get(one.name), without=without)
+            for one in aggregates
+        }
+
+    found = all_of(without)
+    refused: dict[int, Refused] = {}
+    for folded in found.values():
+        refused = folded.refused | refused
+    if refused:
+        # Once is enough: with fewer events nothing is refused that was not refused before.
+        found = all_of({*without, *refused})
+    return found, refused
+
+
+def _late(aggregate: Aggregate, times: Sequence[float], watermark: float | None) -> Late:
+    windows, lateness = aggregate.windows, aggregate.lateness
+    if not times or too_late(min(times), windows, watermark, lateness) is None:
+        return {}
+    return {
+        index: found
+        for index, time in enumerate(times)
+        if (found := too_late(time, windows, watermark, lateness)) is not None
+    }
+
+
+def _buckets(
+    aggregate: Aggregate,
+    times: Sequence[float],
+    parts: Sequence[Sequence[Hashable]],
+    excluded: Set[int],
+    late: Late,
+) -> Buckets:
+    """The indices of each window and group."""
+    late = {} if aggregate.correct else late
+    # A group of one part is that part for now: 10,000 tuples less.
+    groups: Iterable[Hashable] = (
+        parts[0] if len(parts) == 1 else zip(*parts, strict=True) if parts else ((),) * len(times)
+    )
+    windows = aggregate.windows
+    if isinstance(windows, Hopping):
+        return _overlapping(windows, times, groups, excluded, late)
+    starts = windows.starts(times) if isinstance(windows, Tumbling) else ()
+    gone = excluded | late.keys() if late else excluded
+    first = starts[0] if starts else 0
+    if not starts or starts.count(first) == len(starts):
+        window = Window(first, first + windows.size) if isinstance(windows, Tumbling) else None
+        return {(window, group): chosen for group, chosen in _collected(groups, gone).items()}
+    size = windows.size if isinstance(windows, Tumbling) else 0
+    return {
+        (Window(start, start + size), group): chosen
+        for (start, group), chosen in _collected(zip(starts, groups, strict=True), gone).items()
+    }
+
+
+def _collected(keys: Iterable[Any], gone: Collection[int]) -> dict[Any, list[int]]:
+    """The indices of each key."""
+    out: defaultdict[Any, list[int]] = defaultdict(list)
+    if gone:
+        for index, key in enumerate(keys):
+            if index not in gone:
+                out[key].append(index)
+    else:
+        for index, key in enumerate(keys):
+            out[key].append(index)
+    return out
+
+
+def _overlapping(
+    windows: Hopping,
+    times: Sequence[float],
+    groups: Iterable[Hashable],
+    excluded: Set[int],
+    late: Late,
+) -> Buckets:
+    out: defaultdict[Any, list[int]] = defaultdict(list)
+    for index, (time, group) in enumerate(zip(times, groups, strict=True)):
+        if index not in excluded:
+            closed = late.get(index, ())
+            for window in windows.assign(time):
+                if window not in closed:
+                    out[window, group].append(index)
+    return out
+
+
+def _placed(buckets: Buckets) -> Iterable[Placed]:
+    return ((index, window, group) for (window, group), chosen in buckets.items() for index in chosen)
+
+
+def _may_overflow(aggregate: Aggregate, buckets: Buckets, known: Known) -> bool:
+    """Whether a window might have too many groups, if all groups were new."""
+    if len(buckets) + max(map(len, known.values()), default=0) <= aggregate.max_groups:
+        return False
+    counts: defaultdict[Window | None, int] = defaultdict(int)
+    for window, _ in buckets:
+        counts[window] += 1
+    return any(count + len(known.get(window, ())) > aggregate.max_groups for window, count in counts.items())
+
+
+def _partials(aggregate: Aggregate, columns: Columns, buckets: Buckets, aside: Sequence[Set[int]]) -> Partials:
+    states = _states(aggregate, columns, aside)
+    group_text = text_of(aggregate)
+    name, gap, times = aggregate.name, aggregate.gap, columns.times
+    if gap is None:
+        return {Key(name, window, group_text(group)): states(chosen) for (window, group), chosen in buckets.items()}
+    return {
+        Key(name, None, group_text(group)): tuple(
+            SessionState(times[part[0]], times[part[-1]], states(part)) for part in cut(times, chosen, gap)
+        )
+        for (_, group), chosen in buckets.items()
+    }
+
+
+def _kind(values: Sequence[Any] | None, left: Set[int]) -> type | None:
+    """The type that all values have: found once for the batch, not once a group."""
+    if values is None or left:
+        return None
+    kinds = set(map(type, values))
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _states(aggregate: Aggregate, columns: Columns, aside: Sequence[Set[int]]) -> Callable[[list[int]], Accs]:
+    """Make the function that folds some events into the states of all outputs."""
+    slots: dict[tuple[Any, Any], tuple[int, Sequence[Any] | None, Set[int]]] = {}
+    folds = []
+    for output, left in zip(aggregate.outputs, aside, strict=True):
+        values = None if output.field is None else columns.values[output.field]
+        # Outputs of one field that leave the same aside share a column, and what it finds out: sum and mean add up
+        # once.
+        at, _, _ = slots.setdefault((output.field, output.accumulator.check), (len(slots), values, left))
+        folds.append((output.accumulator.fold, at))
+    sources = [(values, left, _kind(values, left)) for _, values, left in slots.values()]
+    times, places = columns.times, columns.places
+
+    def states(chosen: list[int]) -> Accs:
+        shared = []
+        for values, left, kind in sources:
+            own = [index for index in chosen if index not in left] if left else chosen
+            # itemgetter takes the values in C; of one index it gives no tuple.
+            picked: Sequence[Any] = own
+            if values is not None:
+                picked = itemgetter(*own)(values) if len(own) > 1 else [values[index] for index in own]
+            shared.append(Column(picked, times, places, own, kind))
+        return tuple([fold(shared[at]) for fold, at in folds])
+
+    return states

@@ -1,0 +1,106 @@
+"""Groups: their values, made comparable by column, and as canonical text.
+
+Equal numbers are one group (1 and 1.0, written 1); `true` and 1 are two; a missing field groups with null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from math import isfinite
+from types import NoneType
+from typing import Any
+
+import orjson
+
+from ..errors import Rejected
+from ..transforms.convert import HIGHEST, LOWEST
+from ..transforms.describe import describe
+from .scalars import normal
+
+LONGEST_GROUP = 1024
+"""Most UTF-8 bytes of one value of a group: it becomes part of keys (DynamoDB: a sort key has up to 1024 bytes)."""
+
+
+class _Boolean:
+    """Stands for a boolean among numbers, which Python holds for equal."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: bool) -> None:
+        self.value = value
+
+
+_BOOLEANS = {True: _Boolean(True), False: _Boolean(False)}
+_PLAIN = {str, int, NoneType}
+
+
+def comparable(values: Sequence[Any], unusable: dict[int, Rejected]) -> Sequence[Hashable]:
+    """Give values of which those are equal that make one group; note what can be no part of a group.
+
+    Values that are noted stand as null; the caller leaves their events out.
+    """
+    kinds = set(map(type, values))
+    if kinds <= _PLAIN and not _suspicious(values, kinds):
+        return values
+    return [_comparable(index, value, unusable) for index, value in enumerate(values)]
+
+
+def group_text(parts: Sequence[Hashable]) -> str:
+    """Write a group as a JSON array, for example `["AA","JFK"]`: equal groups, equal texts."""
+    return orjson.dumps(parts, default=_value).decode()
+
+
+def group_values(text: str) -> list[Any]:
+    """Read what `group_text` wrote."""
+    values: list[Any] = orjson.loads(text)
+    return values
+
+
+def _value(part: Any) -> bool:
+    if isinstance(part, _Boolean):
+        return part.value
+    raise TypeError(f"{type(part).__name__} is no part of a group")
+
+
+def _suspicious(values: Sequence[Any], kinds: set[type]) -> bool:
+    """Whether any of the values might be too long, or no UTF-8."""
+    if int in kinds:
+        integers = values if len(kinds) == 1 else [value for value in values if value.__class__ is int]
+        if min(integers) < LOWEST or max(integers) > HIGHEST:
+            return True
+    if str in kinds:
+        texts = values if len(kinds) == 1 else [value for value in values if value.__class__ is str]
+        try:
+            "".join(texts).encode()
+        except UnicodeEncodeError:
+            return True
+        return len(max(texts, key=len)) * 4 > LONGEST_GROUP
+    return False
+
+
+def _comparable(index: int, value: Any, unusable: dict[int, Rejected]) -> Hashable:
+    match value:
+        case None:
+            return None
+        case bool():
+            return _BOOLEANS[value]
+        case str():
+            try:
+                size = len(value.encode())
+            except UnicodeEncodeError:
+                unusable[index] = Rejected("not a group", "it is a text that UTF-8 can't write")
+                return None
+            if size > LONGEST_GROUP:
+                unusable[index] = Rejected("too long", f"it has {size} bytes, more than {LONGEST_GROUP}")
+                return None
+            return value
+        case int() if LOWEST <= value <= HIGHEST:
+            return value
+        case float() if isfinite(value):
+            number: int | float = normal(value)
+            return number if isinstance(number, float) or LOWEST <= number <= HIGHEST else value
+        case Rejected():
+            unusable[index] = value
+        case _:
+            unusable[index] = Rejected("not a group", f"it is {describe(value)}: group by texts, numbers, booleans")
+    return None
