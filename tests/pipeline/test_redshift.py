@@ -1,9 +1,12 @@
 """The Redshift sink of a pipeline file: what is read, what is refused, and how sinks that are off are treated."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aetherstream.commands.core import core_runner
+from aetherstream.pipeline.cases import Case, run_cases
 from aetherstream.pipeline.model_objects import PartitionPart
 from aetherstream.pipeline.model_redshift import LoadRules, RedshiftSink, TableColumn, TableDistribution, full_column
 from aetherstream.pipeline.warehouse import Endpoint, endpoint
@@ -424,3 +427,25 @@ def test_objects_that_nobody_announces_are_refused(tmp_path: Path) -> None:
 def test_a_sink_that_is_off_may_stage_anywhere(tmp_path: Path) -> None:
     text = table("optional: true", TABLE, COLUMNS, "prefix: elsewhere", place="''")
     assert sink_of(tmp_path, text, **STACK).is_off
+
+
+# -- Config tests ------------------------------------------------------------------------------------------------------
+
+
+def differences(folder: Path, expect: dict[str, Any], **env: str) -> list[str]:
+    """What a case finds whose second event has a value that the table does not take."""
+    variables = {**ENV, **env}
+    pipeline = loaded(folder, OPTIONAL.replace("optional: true", "optional: true\n      secret: s"), variables)
+    case = Case(name="c", input=[{"origin": "JFK"}, {"origin": "Kennedy"}], expect=expect)
+    (result,) = run_cases(pipeline, [case], core_runner(pipeline, variables))
+    return result.differences
+
+
+def test_a_config_test_sees_the_events_of_a_table_and_what_it_refuses(tmp_path: Path) -> None:
+    refused = {"stage": "partition", "where": "sinks.warehouse", "reason": "column origin is longer than 3 bytes"}
+    expect = {"warehouse": [{"origin": "JFK"}], "rejected": [refused]}
+    assert differences(tmp_path, expect, WAREHOUSE=HOST) == []
+
+
+def test_a_config_test_does_not_hang_on_whether_an_optional_table_is_on(tmp_path: Path) -> None:
+    assert differences(tmp_path, {}) == []
