@@ -11,7 +11,7 @@ from aetherstream.pipeline.document import Document
 from aetherstream.pipeline.mistakes import Path
 from aetherstream.pipeline.model_redshift import RedshiftSink
 from aetherstream.pipeline.model_sinks import Sink
-from aetherstream.pipeline.warehouse import LOOPBACK, declared_table, endpoint
+from aetherstream.pipeline.warehouse import LOOPBACK, Endpoint, declared_table, endpoint
 from aetherstream.warehouse.contract import mistakes, split_table
 from aetherstream.warehouse.sql import FRESH, RANK, STAGE, check_role
 from aetherstream.warehouse.types import ColumnType, column_type
@@ -32,16 +32,23 @@ def check_redshift(sink: RedshiftSink, path: Path, document: Document) -> None:
 
 def check_tables(sinks: Mapping[str, Sink], document: Document) -> None:
     """Note sinks of one table: the ledger tells tables apart, and an event of both would be one row."""
-    seen: dict[tuple[str, str, str], str] = {}
+    seen: dict[tuple[Endpoint | str, str, str], str] = {}
     for name, sink in sinks.items():
         if isinstance(sink.redshift, UnsetType) or document.lost(("sinks", name, "redshift", "endpoint")):
             continue
-        place = (sink.redshift.endpoint or "", *split_table(sink.redshift.table))
+        place = (_where(sink.redshift.endpoint or ""), *split_table(sink.redshift.table))
         if (other := seen.setdefault(place, name)) != name:
             document.add(
                 ("sinks", name, "redshift", "table"),
                 f"sinks.{other} loads into {sink.redshift.table!r} of this warehouse too; give each a table of its own",
             )
+
+
+def _where(text: str) -> Endpoint | str:
+    try:
+        return endpoint(text)
+    except ValueError:
+        return text
 
 
 def check_announced(sinks: Mapping[str, Sink], bucket: str, prefix: str, document: Document) -> None:

@@ -381,9 +381,9 @@ def two(first: str, second: str) -> str:
 
 
 def test_two_sinks_never_load_into_one_table(tmp_path: Path) -> None:
-    text = two("endpoint: h/dev, table: public.x", "endpoint: h/dev, table: x")
+    text = two("endpoint: h/dev, table: public.x", "endpoint: 'h:5439/dev', table: x")
     assert said(tmp_path, text) == [
-        "4:42 sinks.b.redshift.table: sinks.a loads into 'x' of this warehouse too; give each a table of its own"
+        "4:49 sinks.b.redshift.table: sinks.a loads into 'x' of this warehouse too; give each a table of its own"
     ]
 
 
