@@ -6,6 +6,7 @@ over when a connection breaks; here every error of it is either `Refused`, the s
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from aetherstream.loader.failures import Lost, Refused
 from aetherstream.loader.ledger import Query
 
 if TYPE_CHECKING:
-    from redshift_connector.core import Connection as DriverConnection
+    from aetherstream.loader.driver import Driver
 
 CONNECT_SECONDS = 15.0
 """Most that a connection, with its TLS and login, may take."""
@@ -30,6 +31,8 @@ _END_SECONDS = 5.0
 _MARGIN = 1.0
 """Seconds before the deadline at which the server cancels a statement by itself."""
 
+_log = logging.getLogger(__name__)
+
 Row = Sequence[Any]
 Clock = Callable[[], float]
 _T = TypeVar("_T")
@@ -37,6 +40,10 @@ _T = TypeVar("_T")
 
 class Connection(Protocol):
     """One connection; used by one thread. Every method raises Lost, and Refused where the server answers so."""
+
+    @property
+    def pid(self) -> int | None:
+        """Number of its session at the server, as `pg_terminate_backend` takes it; None: not known."""
 
     @property
     def born(self) -> float:
@@ -82,13 +89,23 @@ class OutOfTime(Refused):
 class WarehouseConnection:
     """`Connection` by redshift_connector."""
 
-    def __init__(self, driver: DriverConnection, clock: Clock = time.monotonic) -> None:
+    def __init__(self, driver: Driver, clock: Clock = time.monotonic) -> None:
         self._driver = driver
         self._clock = clock
-        self.born = self.used = clock()
-        self._due = self.born + CONNECT_SECONDS
+        self._due = 0.0
         self._limited: float | None = None
         """When the limit that the server has was set; None: it has none, or nobody knows."""
+        self._lost = ""
+        self.born = self.used = clock()
+        self.pid: int | None = None
+
+    def begin(self) -> None:
+        """What a fresh connection is told and asked first, in the time that is allowed."""
+        # The ledger's times are UTC, as those of the system views are; a user may have another zone.
+        self.alone("SET timezone TO 'UTC'")
+        ((pid,),) = self.run("SELECT pg_backend_pid()")
+        self.rollback()
+        self.pid = int(pid)
 
     def allow(self, seconds: float, /) -> None:
         """See `Connection.allow`."""
@@ -114,20 +131,25 @@ class WarehouseConnection:
 
     def commit(self) -> None:
         """See `Connection.commit`."""
-        self._wait(max(self._left(), _END_SECONDS))
+        left = self._left()
+        if left <= 0:
+            raise OutOfTime
+        self._driver.wait(left)
         self._call(self._driver.commit)
 
     def rollback(self) -> None:
         """See `Connection.rollback`."""
-        self._wait(_END_SECONDS)
         self._limited = None  # what was set in the transaction is taken back too
+        self._driver.wait(_END_SECONDS)
         self._call(self._driver.rollback)
 
     def close(self) -> None:
         """See `Connection.close`."""
-        with suppress(Exception):  # the driver raises many things here; it closes the socket in any case
-            self._wait(_END_SECONDS)
-            self._driver.close()
+        with suppress(Exception):  # the driver raises many things here
+            if not self._lost:
+                self._driver.wait(_END_SECONDS)
+                self._driver.close()
+        self._driver.hang_up()
 
     def _left(self) -> float:
         return self._due - self._clock()
@@ -145,11 +167,11 @@ class WarehouseConnection:
             raise OutOfTime
         now = self._clock()
         if self._limited is None or now - self._limited > margin / 2:
-            self._wait(left)
+            self._driver.wait(left)
             milliseconds = max(1, int((left - margin) * 1000))
             self._call(lambda: self._ask(f"SET statement_timeout TO {milliseconds}", None))
             self._limited = now
-        self._wait(max(self._left(), 0.001))
+        self._driver.wait(max(self._left(), 0.001))
 
     def _ask(self, sql: str, parameters: Mapping[str, str] | None) -> tuple[list[Row], int]:
         with self._driver.cursor() as cursor:
@@ -158,12 +180,9 @@ class WarehouseConnection:
             rows: list[Row] = list(cursor.fetchall()) if cursor.description else []
             return rows, cursor.rowcount
 
-    def _wait(self, seconds: float) -> None:
-        # The driver sets its socket's timeout once, for a connection's whole life; a test holds this to its inside.
-        with suppress(OSError):
-            self._driver._usock.settimeout(seconds)
-
     def _call(self, work: Callable[[], _T]) -> _T:
+        if self._lost:
+            raise Lost(self._lost)
         try:
             found = work()
         except Exception as error:
@@ -178,7 +197,8 @@ class WarehouseConnection:
         # After its last words the server hangs up, and the driver tells of that alone.
         last = answer or fields(getattr(self._driver, "error", None))
         words = Refused(last).text if last else f"{type(error).__name__}: {error}"
-        return Lost(f"the connection to the warehouse is lost: {words}")
+        self._lost = f"the connection to the warehouse is lost: {words}"
+        return Lost(self._lost)
 
 
 def fields(error: object) -> Mapping[str, str] | None:
@@ -194,24 +214,47 @@ class Kept:
         self._connect = connect
         self._clock = clock
         self._connection: Connection | None = None
+        self._stray: int | None = None
+        """A session that was given up here, and that the server may not have noticed."""
 
     def get(self, seconds: float) -> Connection:
         """Return a connection that lives, with so many seconds for what follows. Raises as `Connect`."""
         due = self._clock() + seconds
         kept = self._connection
         if kept is not None and not self._is_good(kept, min(_PROBE_SECONDS, seconds)):
-            self.drop()
+            self.lost()
             kept = None
         if kept is None:
             kept = self._connection = self._connect(min(CONNECT_SECONDS, due - self._clock()))
         kept.allow(due - self._clock())
+        if self._stray is not None:
+            self._end(kept, self._stray)
         return kept
 
-    def drop(self) -> None:
+    def lost(self) -> None:
+        """Give the connection up, which may live on at the server: in a transaction that holds the lock.
+
+        Its session is ended before the next one is used. Redshift lets a user end their own.
+        """
+        if self._connection is not None:
+            self._stray = self._connection.pid
+        self.close()
+
+    def close(self) -> None:
         """Give the connection up; the next one is made when it is needed."""
         kept, self._connection = self._connection, None
         if kept is not None:
             kept.close()
+
+    def _end(self, kept: Connection, stray: int) -> None:
+        self._stray = None
+        if stray == kept.pid:
+            return
+        try:
+            kept.run(f"SELECT pg_terminate_backend({int(stray)})")
+        except Refused as refused:
+            _log.info("the session before, %d, can't be ended: %s", stray, refused)
+        kept.rollback()
 
     def _is_good(self, kept: Connection, seconds: float) -> bool:
         now = self._clock()

@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aetherstream.errors import ConfigurationError, Retryable
-from aetherstream.loader.connection import CONNECT_SECONDS, Clock, Connect, Connection, WarehouseConnection, fields
+from aetherstream.loader.connection import Clock, Connect, Connection, WarehouseConnection, fields
 from aetherstream.loader.failures import Lost, Refused
 from aetherstream.warehouse.options import WarehouseOptions
 
@@ -153,22 +153,23 @@ def connector(
 
 
 def _open(options: WarehouseOptions, login: Login, seconds: float, clock: Clock) -> Connection:
-    # Here, and not at the top: 50 ms beside boto3's, which commands that never load needn't wait for.
-    import redshift_connector
+    # Here, and not at the top: commands that never load need not wait for it.
+    from aetherstream.loader.driver import Driver
 
-    how: dict[str, Any] = {"ssl": True, "sslmode": "verify-full"} if options.tls else {"ssl": False}
-    how["timeout"] = min(CONNECT_SECONDS, max(seconds, 0.1))  # the socket's, until `allow` sets another
+    began = clock()
+    tls: dict[str, Any] = {"ssl": True, "sslmode": "verify-full"} if options.tls else {"ssl": False}
     try:
-        driver = redshift_connector.connect(
+        driver = Driver(
             host=options.host,
             port=options.port,
             database=options.database,
             user=login.user,
             password=login.password,
             application_name=APPLICATION,
-            # Statements are used once; named ones would be kept by the server too.
+            timeout=max(seconds, 0.1),
+            # Each statement is used once; the server would keep those that have names.
             max_prepared_statements=0,
-            **how,
+            **tls,
         )
     except Exception as error:  # the driver raises many things besides its own
         answer = fields(error)
@@ -176,7 +177,12 @@ def _open(options: WarehouseOptions, login: Login, seconds: float, clock: Clock)
             raise Refused(answer) from error
         raise Lost(f"{options.host}:{options.port} can't be reached: {_why(error)}") from error
     made = WarehouseConnection(driver, clock)
-    made.allow(seconds)
+    made.allow(seconds - (clock() - began))
+    try:
+        made.begin()
+    except BaseException:
+        made.close()
+        raise
     return made
 
 

@@ -136,7 +136,7 @@ class SqlWarehouse:
 
     def close(self) -> None:
         """Give the connection up; the next call makes another."""
-        self._kept.drop()
+        self._kept.close()
 
     @property
     def _name(self) -> str:
@@ -253,7 +253,7 @@ class SqlWarehouse:
             try:
                 return self._once(work, attempt, due - self._clock())
             except Lost as lost:
-                self._kept.drop()
+                self._kept.lost()
                 trouble = Retryable(f"{self._name}: {lost}")
             except Refused as refused:
                 found = translated(refused, self._contract, refused.doing or "connect")
@@ -278,7 +278,7 @@ class SqlWarehouse:
             try:
                 connection.rollback()
             except (Lost, Refused):
-                self._kept.drop()
+                self._kept.lost()
 
 
 _DETAILS = (

@@ -6,12 +6,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Literal
 
 from boto3 import Session
 
-from aetherstream.loader.connection import Connect
+from aetherstream.loader.connection import Connect, Connection
 from aetherstream.loader.entry import connector
+from aetherstream.loader.failures import Lost
 from aetherstream.loader.parts import Load, Loaded, Staged
 from aetherstream.loader.sql_warehouse import SqlWarehouse
 from aetherstream.local.redshift import LocalRedshift
@@ -111,14 +112,23 @@ class Bench:
         """Event ids of the table."""
         return [row[0] for row in self.run(f'SELECT _event_id FROM "{self.schema}"."{table}" ORDER BY 1')]
 
-    def run(self, sql: str) -> list[Any]:
+    def read(self, key: str) -> bytes:
+        """An object's body."""
+        return self.objects.s3.get_object(Bucket=self.objects.bucket, Key=key)["Body"].read()
+
+    def keys(self, prefix: str) -> list[str]:
+        """Keys below a prefix."""
+        found = self.objects.s3.list_objects_v2(Bucket=self.objects.bucket, Prefix=prefix)
+        return [entry["Key"] for entry in found.get("Contents", [])]
+
+    def run(self, sql: str) -> list[list[Any]]:
         """Run a statement on a connection of its own."""
         import redshift_connector
 
         with redshift_connector.connect(**self.server.login) as made, made.cursor() as cursor:
             made.autocommit = True
             cursor.execute(sql)
-            return list(cursor.fetchall()) if cursor.description else []
+            return [list(row) for row in cursor.fetchall()] if cursor.description else []
 
 
 def summary(loaded: Loaded) -> tuple[list[str], list[str], int]:
@@ -128,3 +138,49 @@ def summary(loaded: Loaded) -> tuple[list[str], list[str], int]:
         return sorted(where.rpartition("/")[2].partition(".")[0] for where in locations)
 
     return short(loaded.fresh), short(loaded.known), loaded.rows
+
+
+class Broken:
+    """A connection that breaks at its n-th statement (commits count), before it is sent or after it was carried out."""
+
+    def __init__(self, connection: Connection, breaks: Breaks) -> None:
+        self._connection = connection
+        self._breaks = breaks
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def run(self, query: Any, /) -> Any:
+        return self._breaks.at(self._connection, lambda: self._connection.run(query))
+
+    def change(self, query: Any, /) -> int:
+        found: int = self._breaks.at(self._connection, lambda: self._connection.change(query))
+        return found
+
+    def commit(self) -> None:
+        self._breaks.at(self._connection, self._connection.commit)
+
+
+class Breaks:
+    """Counts the statements of all connections, and breaks the one whose number is `at`."""
+
+    def __init__(self, number: int, when: Literal["before", "after"]) -> None:
+        self._number = number
+        self._when = when
+        self.count = 0
+
+    def over(self, connect: Connect) -> Connect:
+        return lambda seconds: Broken(connect(seconds), self)
+
+    def at(self, connection: Connection, work: Callable[[], Any]) -> Any:
+        self.count += 1
+        if self.count != self._number:
+            return work()
+        if self._when == "after":
+            work()
+        connection.close()
+        raise Lost("broken by the test")
+
+    @property
+    def broke(self) -> bool:
+        return self.count >= self._number
