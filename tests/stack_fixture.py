@@ -24,6 +24,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         state=tmp_path_factory.mktemp("stack"),
         stack_name="aetherstream-test",
         opensearch=False,
+        redshift=False,
     ) as running:
         yield running
 

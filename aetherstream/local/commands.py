@@ -64,6 +64,12 @@ def local() -> None:
     show_default=True,
     help="Start a real OpenSearch for a pipeline that has a sink for it, or take that of OPENSEARCH_URL.",
 )
+@click.option(
+    "--redshift/--no-redshift",
+    default=True,
+    show_default=True,
+    help="Start a stand-in for Redshift for a pipeline that has a sink for it.",
+)
 def up(
     state_dir: Path,
     template: Path,
@@ -73,6 +79,7 @@ def up(
     detach: bool,
     in_process: bool,
     opensearch: bool,
+    redshift: bool,
 ) -> None:
     """Start the stack, deploy the template and process the stream until Ctrl-C."""
     given = dict(_pair(parameter) for parameter in parameters)
@@ -85,6 +92,8 @@ def up(
             options += ["--parameter", parameter]
         if not opensearch:
             options.append("--no-opensearch")
+        if not redshift:
+            options.append("--no-redshift")
         _detach(state_dir, options)
         return
     # A shell without job control starts background commands with SIGINT ignored.
@@ -99,6 +108,7 @@ def up(
         config_env=config_env,
         source=template.resolve().parent if in_process else None,
         opensearch=opensearch,
+        redshift=redshift,
         say=lambda step: click.echo(f"{step} ..."),
     )
     try:
@@ -208,6 +218,8 @@ def _describe(said: Mapping[str, Any]) -> None:
     click.echo(f"\nendpoint   {said['endpoint']}")
     if said.get("opensearch"):
         click.echo(f"opensearch {said['opensearch']}")
+    if login := said.get("redshift"):
+        click.echo(f"redshift   {login['endpoint']}, user {login['user']}, password {login['password']}")
     click.echo(f"files      {said['directory']}")
     for name, value in said["outputs"].items():
         click.echo(f"{name:<28} {value}")

@@ -55,15 +55,21 @@ def describe(clients: Clients, stack_name: str) -> Deployment:
     return Deployment(stack_name, outputs, resources, parameters, mappings)
 
 
-def disable_mappings(clients: Clients) -> None:
-    """Keep MiniStack from polling Kinesis itself: it repeats a failed batch for ever and ignores partial responses.
+def settle_mappings(clients: Clients) -> None:
+    """Keep MiniStack from polling Kinesis itself, and let it poll queues: it takes a parameter's text as it is.
 
-    Also where the template deployed them disabled: MiniStack takes the text "false" of a parameter for true.
+    Of Kinesis it repeats a failed batch for ever and ignores partial responses. Its "false" is true, and a
+    concurrency that is text ends its poller.
     """
     for page in clients.lambda_.get_paginator("list_event_source_mappings").paginate():
         for mapping in page["EventSourceMappings"]:
+            most: Any = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
             if ":kinesis:" in mapping["EventSourceArn"]:
                 clients.lambda_.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+            elif most is not None:
+                clients.lambda_.update_event_source_mapping(
+                    UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": int(most)}
+                )
 
 
 def _mapping(clients: Clients, uuid: str, properties: Mapping[str, Any], intrinsics: Intrinsics) -> Mapping[str, Any]:

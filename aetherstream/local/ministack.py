@@ -32,6 +32,7 @@ SERVICES = (
     "monitoring",
     "s3",
     "scheduler",
+    "secretsmanager",
     "sns",
     "sqs",
     "ssm",

@@ -1,4 +1,4 @@
-"""The OpenSearch of a one-machine stack: whether its pipeline has a sink for one, and where it comes from."""
+"""The OpenSearch of a one-machine stack, and where it comes from."""
 
 from __future__ import annotations
 
@@ -6,15 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from aetherstream.errors import UsageError
 from aetherstream.local.opensearch import LocalOpenSearch, existing_url
-from aetherstream.local.sam import Application, declared_parameters
-
-ENDPOINT = "OpenSearchEndpoint"
-"""The template's parameter for the server's URL."""
-_VARIABLE = "AETHERSTREAM_OPENSEARCH_ENDPOINT"
+from aetherstream.local.wanted import OPENSEARCH
 
 
 class Search:
@@ -43,7 +37,7 @@ class Search:
     @property
     def parameters(self) -> dict[str, str]:
         """What the template is told of it."""
-        return {ENDPOINT: self.url, "OpenSearchAuth": "none"} if self.url else {}
+        return {OPENSEARCH.parameter: self.url, "OpenSearchAuth": "none"} if self.url else {}
 
     def launch(self) -> None:
         """Begin to start it. Where it can't be had, `missing` says why."""
@@ -70,27 +64,3 @@ class Search:
         server.close()
         self.server = None
         self.missing = str(error).partition("\n")[0].rstrip(":")
-
-
-def wanted(application: Application, parameters: Mapping[str, str]) -> bool:
-    """Whether the pipeline has a sink for the OpenSearch of the deployment, and `parameters` do not name that."""
-    declared = declared_parameters(application.template)
-    if ENDPOINT not in declared or parameters.get(ENDPOINT):
-        return False
-    file = parameters.get("PipelineFile") or declared.get("PipelineFile", {}).get("Default")
-    return file is not None and any(_is_ours(sink) for sink in _sinks(application.directory / file))
-
-
-def _sinks(file: Path) -> list[Any]:
-    """The sinks as they are written. What is wrong with the file is for the build and the function to say."""
-    try:
-        document = yaml.safe_load(file.read_text())
-    except (OSError, ValueError, yaml.YAMLError):
-        return []
-    sinks = document.get("sinks") if isinstance(document, dict) else None
-    return list(sinks.values()) if isinstance(sinks, dict) else []
-
-
-def _is_ours(sink: Any) -> bool:
-    settings = sink.get("opensearch") if isinstance(sink, dict) else None
-    return isinstance(settings, dict) and _VARIABLE in str(settings.get("endpoint"))

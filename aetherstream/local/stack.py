@@ -20,18 +20,22 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from aetherstream.errors import UsageError
-from aetherstream.local.deployment import Deployment, describe, disable_mappings
+from aetherstream.local.deployment import Deployment, describe, settle_mappings
 from aetherstream.local.destinations import Destinations
 from aetherstream.local.environment import REGION, Clients, check_disk, credentials
 from aetherstream.local.esm.settings import MappingSettings
 from aetherstream.local.invoke import Invoker, LambdaInvoker, in_process
+from aetherstream.local.loads import Waiting, wait_for_loads, waiting
 from aetherstream.local.ministack import MiniStack
 from aetherstream.local.opensearch import LocalOpenSearch
 from aetherstream.local.poller import Poller
 from aetherstream.local.progress import Progress
+from aetherstream.local.redshift import LocalRedshift
 from aetherstream.local.sam import Application, Sam
-from aetherstream.local.search import Search, wanted
+from aetherstream.local.search import Search
 from aetherstream.local.state import StateDirectory
+from aetherstream.local.wanted import OPENSEARCH, REDSHIFT, wanted
+from aetherstream.local.warehouse import Warehouse
 
 _Part = TypeVar("_Part")
 
@@ -44,8 +48,9 @@ class Stack:
     the template's. `source` is the directory from which handlers are imported instead of being run by MiniStack, in
     this process, for a debugger. `environment` reaches MiniStack and so its functions. `say` is told each step.
 
-    Where the pipeline has a sink for it, a real OpenSearch is started too, or that of OPENSEARCH_URL taken as it is;
-    with `opensearch=False`, or where it can't be had, the other sinks run without it.
+    Where the pipeline has a sink for it, a real OpenSearch is started too, or that of OPENSEARCH_URL taken as it is,
+    and a stand-in for Redshift; with `opensearch=False` or `redshift=False`, or where one can't be had, the other sinks
+    run without it.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class Stack:
         environment: Mapping[str, str] | None = None,
         region: str = REGION,
         opensearch: bool = True,
+        redshift: bool = True,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.application = Application(template.resolve(), config_env, stack_name)
@@ -76,6 +82,7 @@ class Stack:
         self._environment = dict(environment or {})
         self._region = region
         self._opensearch = opensearch
+        self._redshift = redshift
         self._say = say
         self._undo = ExitStack()
         self._state: StateDirectory | None = None
@@ -83,6 +90,7 @@ class Stack:
         self._clients: Clients | None = None
         self._deployment: Deployment | None = None
         self._search: Search | None = None
+        self._warehouse: Warehouse | None = None
 
     def start(self, *, poll: bool = True) -> Self:
         """Build, start, deploy and poll; with `poll=False` records wait until `start_polling`.
@@ -98,6 +106,7 @@ class Stack:
             with self._step("start MiniStack"):
                 self._ministack.start()
             search = self._launch_search(sam, directory)
+            self._start_warehouse(sam, directory)
             with self._step("sam build"):
                 sam.build()
             if search is not None:
@@ -105,7 +114,7 @@ class Stack:
             with self._step("sam deploy"):
                 sam.deploy(self._ministack.endpoint)
             self._clients = Clients(self._ministack.endpoint, self._region)
-            disable_mappings(self._clients)
+            settle_mappings(self._clients)
             self._deployment = describe(self._clients, self.application.stack_name)
             self._undo.callback(self.stop_polling)
             if poll:
@@ -117,12 +126,13 @@ class Stack:
         return self
 
     def stop(self) -> None:
-        """End the pollers, OpenSearch, then MiniStack with its workers, then give the directory back.
+        """End the pollers, the servers beside it, then MiniStack with its workers, then give the directory back.
 
         Twice does no harm.
         """
         self._undo.close()
         self._search = None
+        self._warehouse = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -158,10 +168,37 @@ class Stack:
             self._checkpoints[name] = poller.checkpoints()
         self.pollers.clear()
 
-    def drain(self, timeout: float, watch: Callable[[Progress], None] | None = None) -> dict[str, Progress]:
-        """Wait until everything put so far is processed or at its destination: see `Poller.drain`."""
+    def drain(
+        self,
+        timeout: float,
+        watch: Callable[[Progress], None] | None = None,
+        *,
+        loads: bool = True,
+        watch_loads: Callable[[Waiting], None] | None = None,
+    ) -> dict[str, Progress]:
+        """Wait until everything put so far is processed or at its destination, and what was staged of it is loaded.
+
+        See `Poller.drain`, and `wait_for_loads`, which `loads=False` leaves out.
+        """
         until = time.monotonic() + timeout
-        return {name: poller.drain(max(0.0, until - time.monotonic()), watch) for name, poller in self.pollers.items()}
+        drained = {
+            name: poller.drain(max(0.0, until - time.monotonic()), watch) for name, poller in self.pollers.items()
+        }
+        if loads:
+            self.wait_for_loads(max(0.0, until - time.monotonic()), watch_loads)
+        return drained
+
+    def wait_for_loads(self, timeout: float, watch: Callable[[Waiting], None] | None = None) -> None:
+        """Wait until no object that was staged waits for its load; does nothing where there is no Redshift.
+
+        `watch` is told about four times a second. Raises `UsageError` after `timeout` seconds, with what waits.
+        """
+        if "LoadQueueUrl" in self.outputs:
+            wait_for_loads(self.loads, timeout, watch)
+
+    def loads(self) -> Waiting:
+        """What waits to be loaded."""
+        return waiting(self.clients.sqs, self.outputs["LoadQueueUrl"], self.outputs["LoadDeadLetterQueueUrl"])
 
     def check(self) -> None:
         """Raise what broke: a poller's error, or `UsageError` when MiniStack is gone."""
@@ -189,6 +226,16 @@ class Stack:
     def opensearch_missing(self) -> str:
         """Why there is none though the pipeline has a sink for it; empty where that is not so."""
         return self._search.missing if self._search is not None else ""
+
+    @property
+    def warehouse(self) -> LocalRedshift | None:
+        """The stand-in for Redshift that was started for this stack. People log in with its `login`."""
+        return self._warehouse.server if self._warehouse is not None else None
+
+    @property
+    def warehouse_missing(self) -> str:
+        """Why there is none though the pipeline has a sink for it; empty where that is not so."""
+        return self._warehouse.missing if self._warehouse is not None else ""
 
     @property
     def clients(self) -> Clients:
@@ -240,6 +287,7 @@ class Stack:
             "pid": os.getpid(),
             "ministack_pid": self.ministack.pid,
             "opensearch": self.opensearch_url,
+            "redshift": self._warehouse.status() if self._warehouse is not None else None,
             "environment": self.environment,
             "outputs": dict(self.outputs),
             "timings": {step: round(seconds, 2) for step, seconds in self.timings.items()},
@@ -248,7 +296,7 @@ class Stack:
 
     def _launch_search(self, sam: Sam, directory: Path) -> Search | None:
         """Begin to start OpenSearch, where there is a sink for it: it comes up while sam builds."""
-        if not self._opensearch or not wanted(self.application, sam.parameters):
+        if not self._opensearch or not wanted(OPENSEARCH, self.application, sam.parameters):
             return None
         search = Search(directory / "opensearch", os.environ, self._say)
         self._undo.callback(search.stop)
@@ -263,6 +311,19 @@ class Stack:
             self._say(f"without OpenSearch: {search.missing}")
         self._search = search
         sam.override(search.parameters)
+
+    def _start_warehouse(self, sam: Sam, directory: Path) -> None:
+        """Start the stand-in for Redshift, where there is a sink for it."""
+        if not self._redshift or not wanted(REDSHIFT, self.application, sam.parameters):
+            return
+        warehouse = Warehouse(directory / "redshift", self.ministack.endpoint)
+        self._undo.callback(warehouse.stop)
+        with self._step("start the stand-in for Redshift"):
+            warehouse.start(Clients(self.ministack.endpoint, self._region))
+        if warehouse.missing:
+            self._say(f"without Redshift: {warehouse.missing}")
+        self._warehouse = warehouse
+        sam.override(warehouse.parameters)
 
     def _claim_directory(self) -> Path:
         if self._wanted_state is None:

@@ -135,6 +135,7 @@ class Bench:
             parameters=PARAMETERS,
             environment=kept,
             opensearch=False,
+            redshift=False,
         )
         self._numbers = count(1)
 

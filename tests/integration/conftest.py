@@ -49,6 +49,7 @@ def stack(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         stack_name="aetherstream-test",
         parameters=PARAMETERS,
         opensearch=False,
+        redshift=False,
     )
     running.start(poll=False)
     try:

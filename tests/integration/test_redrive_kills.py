@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from aetherstream.local.deployment import Deployment, describe, disable_mappings
+from aetherstream.local.deployment import Deployment, describe, settle_mappings
 from aetherstream.local.destinations import Destinations
 from aetherstream.local.esm.actions import FunctionError, Invoke
 from aetherstream.local.esm.settings import MappingSettings
@@ -116,7 +116,7 @@ class Redriving:
         application = Application(project / "template.yaml", stack_name="aetherstream-redriving")
         parameters = PARAMETERS | {"RedriveEnabled": "true", "PipelineFile": DRILL, "ShardCount": "1"}
         Sam(application, stack.directory, parameters=parameters).deploy(stack.endpoint)
-        disable_mappings(stack.clients)
+        settle_mappings(stack.clients)
         self.clients = stack.clients
         self.deployed: Deployment = describe(stack.clients, application.stack_name)
         self.ground = ground_deployed(stack.clients, "drill", self.deployed.outputs)

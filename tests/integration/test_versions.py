@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aetherstream.local.deployment import Deployment, describe, disable_mappings
+from aetherstream.local.deployment import Deployment, describe, settle_mappings
 from aetherstream.local.esm.settings import MappingSettings
 from aetherstream.local.sam import Application, Sam
 from aetherstream.local.stack import Stack
@@ -93,7 +93,7 @@ class Versioned:
         if build:
             sam.build()
         sam.deploy(self.stack.endpoint)
-        disable_mappings(self.stack.clients)
+        settle_mappings(self.stack.clients)
         return describe(self.stack.clients, self.application.stack_name)
 
 
