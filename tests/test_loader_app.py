@@ -78,7 +78,7 @@ class App:
 
     def __init__(self, world: World, folder: Path, responses: list[tuple[str, Mapping[str, Any]]]) -> None:
         self._made = partial(made, world, folder, responses)
-        self._app: App | None = None
+        self._app: LoaderApp | None = None
 
     def handle(self, event: dict[str, Any], context: Context) -> dict[str, Any]:
         self._app = self._app or self._made()
