@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,13 +49,15 @@ def waiting(client: SQSClient, queue: str, dead_letters: str = "") -> Waiting:
 
 
 def wait_for_loads(
-    count: Callable[[], Waiting], timeout: float, watch: Callable[[Waiting], None] | None = None
+    count: Callable[[], Waiting],
+    timeout: float,
+    watch: Callable[[Waiting], None] | None = None,
+    pause: Callable[[float], object] = time.sleep,
 ) -> None:
     """Wait until nothing waits any more; `watch` is told about four times a second.
 
     Raises `UsageError` after `timeout` seconds, with what waits.
     """
-    pause = threading.Event()
     until = time.monotonic() + timeout
     quiet = 0
     while True:
@@ -68,10 +69,10 @@ def wait_for_loads(
             return
         if time.monotonic() > until:
             raise UsageError(
-                f"after {timeout:.0f} s not everything is loaded: {found.visible} messages wait, {found.taken} are "
-                f"with a loader or put back for a while, {found.delayed} are new; `aetherstream redshift show` says more"
+                f"after {timeout:.0f} s not everything is loaded: {found.visible} messages wait, {found.taken} are with a "
+                f"loader or put back for a while, {found.delayed} are new; `aetherstream redshift show` says more"
             )
-        pause.wait(_PAUSE)
+        pause(_PAUSE)
 
 
 def _counts(client: SQSClient, queue: str) -> dict[str, int]:

