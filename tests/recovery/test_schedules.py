@@ -25,6 +25,7 @@ from aetherstream.recovery.held import Held
 from aetherstream.recovery.lease import HeldLease, Leases
 from aetherstream.recovery.redrive import Redriver
 from aetherstream.recovery.suspects import Suspected
+from aetherstream.sinks.base import ObjectSink
 from aetherstream.sinks.s3 import by_field
 from aetherstream.testing.builders import SHARD, JsonLists, event_ids_of, kinesis_records, written
 from tests.engine.harness import Steps, archive
@@ -125,8 +126,11 @@ class Schedule:
     def note(self, what: str) -> None:
         self.log.append("  " * self.depth + what)
 
+    def sinks(self) -> list[ObjectSink]:
+        return [archive(partition=[by_field("p" if self.version == "v1" else "q")], max_partitions=2)]
+
     def parts(self) -> tuple[Core, Recovery]:
-        sinks = [archive(partition=[by_field("p" if self.version == "v1" else "q")], max_partitions=2)]
+        sinks = self.sinks()
         watched: Any = self.bench.watched(self.effects())
         core = Core(JsonLists(), sinks=sinks, transform=Changing(self.version))
         bench = replace(self.bench, sinks=sinks, transform=Changing(self.version), objects=watched, progress=watched)
