@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, Protocol
 
 import orjson
 
-from aetherstream.encoded import EncodedEvents, Unencodable
+from aetherstream.encoded import EncodedEvents, OwnLines, Unencodable
 from aetherstream.errors import Rejected
 from aetherstream.eventtime import EventTime, field_reader
 from aetherstream.records import Events, KinesisRecords, Rejection
@@ -187,6 +187,7 @@ class Core:
                 else:
                     break
             _refuse(events, refused, rejections)
+        self._rewrite(events, placed, done)
         for name, groups in placed.items():
             whole = done.groups[name]
             for path, members in groups.items():
@@ -195,6 +196,21 @@ class Core:
                     whole[path] += shifted
                 else:
                     whole[path] = shifted
+
+    def _rewrite(self, events: Events, placed: Mapping[str, Groups], done: Prepared) -> None:
+        """Write the lines of the sinks that store their own."""
+        base, end = len(done.events) - len(events), len(done.events)
+        for sink in self.sinks:
+            if sink.rewrite is not None:
+                with done.timings.step("rewrite"):
+                    own = done.events.own.setdefault(sink.name, OwnLines())
+                    groups = placed[sink.name].values()
+                    if sum(map(len, groups)) == len(events):
+                        own.append(sink.rewrite(events.values), range(base, end))
+                    else:
+                        members = sorted(chain.from_iterable(groups))
+                        lines = sink.rewrite([events.values[index] for index in members])
+                        own.append(lines, [base + index for index in members])
 
     def _place(self, events: Events) -> tuple[dict[str, Groups], dict[int, tuple[str, str, Rejected]]]:
         placed: dict[str, Groups] = {}

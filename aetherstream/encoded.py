@@ -6,7 +6,7 @@ thousand parsed events kept until the end cost a third more (docs/adr/0002-batch
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
@@ -21,6 +21,29 @@ EVENT_ID = "_event_id"
 """Field of every line: the event's identity, `shard:sequence:sub[:n]`."""
 IDENTITY = "_identity"
 """Field of every line where the pipeline names an `identity:`."""
+
+
+class OwnLines:
+    """Lines that one sink stores instead of those that all share."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._members: list[int] = []
+        self._by_index: dict[int, bytes] = {}
+
+    def append(self, lines: bytes, members: Iterable[int]) -> None:
+        """Add the lines of some events, whose indices are greater than those before."""
+        self._parts.append(lines)
+        self._members += members
+
+    def of(self, indices: Sequence[int]) -> bytes:
+        """The lines of several events (ascending indices), one behind the other."""
+        if len(indices) == len(self._members):
+            return b"".join(self._parts)
+        # Only now: many objects hold every line, and finding their ends takes a fifth of the time of writing them.
+        if len(self._by_index) < len(self._members):
+            self._by_index = dict(zip(self._members, b"".join(self._parts).splitlines(keepends=True), strict=True))
+        return b"".join(map(self._by_index.__getitem__, indices))
 
 
 @dataclass(slots=True)
@@ -43,6 +66,8 @@ class EncodedEvents:
     """The lines, one behind the other."""
     bounds: list[int] = field(default_factory=lambda: [0])
     """Line `i` is `buffer[bounds[i]:bounds[i + 1]]`, with its newline."""
+    own: dict[str, OwnLines] = field(default_factory=dict)
+    """By sink that stores others: its lines."""
     routed_somewhere: bool = False
     """Whether the pipeline routes at all."""
 
@@ -53,8 +78,10 @@ class EncodedEvents:
         """The line of one event, without its newline."""
         return bytes(self.buffer[self.bounds[index] : self.bounds[index + 1] - 1])
 
-    def lines(self, indices: Sequence[int]) -> bytes:
-        """The lines of several events (ascending indices), one behind the other."""
+    def lines(self, indices: Sequence[int], sink: str) -> bytes:
+        """The lines that a sink stores of several events (ascending indices), one behind the other."""
+        if sink in self.own:
+            return self.own[sink].of(indices)
         first, last = indices[0], indices[-1]
         bounds = self.bounds
         with memoryview(self.buffer) as view:

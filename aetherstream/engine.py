@@ -346,4 +346,4 @@ def _metadata(count: int, report: Report, **positions: str) -> dict[str, str]:
 
 
 def _encoded(planned: PlannedObject, events: EncodedEvents, members: Sequence[int], epoch: int) -> bytes:
-    return planned.sink.encode(events.lines(members), epoch)
+    return planned.sink.encode(events.lines(members, planned.sink.name), epoch)

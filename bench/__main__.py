@@ -38,6 +38,13 @@ BODIES = {
     "bulk": ("bulk-floor", "the sink's bodies, from values: the same bytes"),
     "bulk-lines": ("bulk-floor", "the same from the lines that a batch has anyway"),
 }
+STAGING = {
+    "archive": ("archive", "the engine with the archive alone"),
+    "staging": ("archive", "the same with rows for Redshift in its place, without the contract's checks"),
+    "staging-checked": ("archive", "with them: ten columns"),
+    "archive-staging": ("archive", "archive and checked rows in one pipeline"),
+    "checks": ("archive", "the checks alone"),
+}
 SEARCH = {
     "parallel-bulk": ("parallel-bulk", "opensearchpy.helpers.parallel_bulk into a real OpenSearch"),
     "search": ("parallel-bulk", "the sink, from the same values, with the same chunks"),

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench import data, subjects
+from bench import data, subjects, warehouse
 
 
 def main() -> None:
@@ -24,10 +24,16 @@ def main() -> None:
 
         serve(search.Bodies(name) if name.startswith("bulk") else search.Sender(name), {})
         return
+    if name == "checks":
+        serve(warehouse.Checks(), {})
+        return
     payloads = data.payloads()
     event = data.aggregated(payloads) if name.endswith("-kpl") else data.plain(payloads)
     del payloads
     engine = subjects.Engine() if name.startswith("engine") else None
+    if name.startswith(("archive", "staging")):
+        serve(warehouse.Staging(name), event)
+        return
     subject = (
         engine or {"floor": subjects.floor, "floor-kpl": subjects.floor_kpl, "powertools": subjects.powertools}[name]
     )

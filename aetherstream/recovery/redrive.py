@@ -277,7 +277,7 @@ class Redriver:
         puts = writer()
         for planned in choice.objects:
             first, last = events.ids[planned.members[0]], events.ids[planned.members[-1]]
-            make = partial(planned.sink.encode, events.lines(planned.members), lease.number)
+            make = partial(planned.sink.encode, events.lines(planned.members, planned.sink.name), lease.number)
             metadata = self._metadata(len(planned.members), first=first, last=last)
             puts.put(planned.sink.target.bucket, planned.key, make, metadata)
         if rejections:

@@ -27,7 +27,7 @@ from aetherstream.pipeline import Pipeline
 from aetherstream.records import Event, Events, KinesisRecords, Rejection, Sortable, sortable
 from aetherstream.recovery.redrive import Redriver
 from aetherstream.recovery.redrive_report import RedriveReport
-from aetherstream.sinks.base import ObjectSink, Placement
+from aetherstream.sinks.base import ObjectSink, Placement, Rewrite
 from aetherstream.transforms.mistakes import nearest
 
 Source = Literal["stream", "archive"]
@@ -148,6 +148,11 @@ class _Closed:
     def max_partitions(self) -> int:
         """See `ObjectSink`."""
         return self._sink.max_partitions
+
+    @property
+    def rewrite(self) -> Rewrite | None:
+        """See `ObjectSink`."""
+        return self._sink.rewrite
 
     def partition(self, events: Events, indices: Sequence[int], /) -> tuple[dict[str, list[int]], dict[int, Rejected]]:  # noqa: ARG002
         """See `ObjectSink`; nothing goes anywhere."""

@@ -6,13 +6,13 @@ the events; *per-record* sinks (OpenSearch, DynamoDB) write each event under its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from aetherstream.errors import Rejected
 from aetherstream.objects import Target
-from aetherstream.records import Events
+from aetherstream.records import Event, Events
 
 
 class Placement(Protocol):
@@ -30,6 +30,10 @@ class Placement(Protocol):
         """Group the events at `indices` (ascending) by place; and say which can't be placed, and why."""
 
 
+Rewrite = Callable[[Sequence[Event]], bytes]
+"""From events with their `_event_id` to one line of JSON each, in their order. Changes nothing that is handed in."""
+
+
 class ObjectSink(Placement, Protocol):
     """A per-object sink: pure, the engine does the writing."""
 
@@ -40,6 +44,10 @@ class ObjectSink(Placement, Protocol):
     @property
     def max_partitions(self) -> int:
         """How many partitions one batch may open; past it the batch's prefix ends."""
+
+    @property
+    def rewrite(self) -> Rewrite | None:
+        """What writes the sink's own lines, of events that `partition` took; None: it stores those that all share."""
 
     def encode(self, lines: bytes, epoch: int, /) -> bytes:
         """Make the bytes of an object that holds `lines` (NDJSON, one event a line); the epoch stands in them."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from aetherstream.errors import Rejected
 from aetherstream.objects import Compression
 from aetherstream.records import Events
+from aetherstream.sinks.base import Rewrite
 from aetherstream.sinks.s3 import PartitionKey, S3Archive, by_time
 from aetherstream.warehouse.check import Table
 from aetherstream.warehouse.contract import Contract
@@ -45,7 +46,7 @@ class RedshiftStaging:
         )
         self.target = self._objects.target
         self._table = Table(contract)
-        self._rows = Rows(contract)
+        self.rewrite: Rewrite | None = Rows(contract).of
 
     def partition(self, events: Events, indices: Sequence[int], /) -> tuple[dict[str, list[int]], dict[int, Rejected]]:
         """See `ObjectSink.partition`; what the table would not take is refused too."""
@@ -58,5 +59,5 @@ class RedshiftStaging:
         return paths, refused | unplaced
 
     def encode(self, lines: bytes, epoch: int, /) -> bytes:
-        """See `ObjectSink.encode`; `lines` are of events that `partition` took, the object holds their rows."""
-        return self._objects.encode(self._rows.of_lines(lines), epoch)
+        """See `ObjectSink.encode`; `lines` are rows."""
+        return self._objects.encode(lines, epoch)

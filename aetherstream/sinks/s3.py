@@ -13,6 +13,7 @@ from aetherstream.errors import Rejected
 from aetherstream.eventtime import field_reader
 from aetherstream.objects import SUFFIX, Compression, Target, compressor
 from aetherstream.records import Event, Events
+from aetherstream.sinks.base import Rewrite
 
 TimeUnit = Literal["year", "month", "day", "hour"]
 _TIME_FORMAT: dict[str, str] = {"year": "%Y", "month": "%Y-%m", "day": "%Y-%m-%d", "hour": "%H"}
@@ -123,6 +124,7 @@ class S3Archive:
         self.name = name
         self.target = Target(bucket, prefix, SUFFIX[compression])
         self.max_partitions = max_partitions
+        self.rewrite: Rewrite | None = None
         self._keys = list(partition)
         self._columns = list(dict.fromkeys(key.column for key in partition))
         # A batch comes in many parts, and most of them open the same partitions again.

@@ -52,7 +52,7 @@ class Table:
         self.contract = contract
         self._largest = largest
         self._columns = [
-            _Checked(column, self._reader(column), writer(column.type), quick(column.type), len(column.name) + 2)
+            _Checked(column, reader(column, contract), writer(column.type), quick(column.type), len(column.name) + 2)
             for column in contract.columns
         ]
         self._fixed = sum(checked.size + _OVERHEAD for checked in self._columns)
@@ -86,13 +86,6 @@ class Table:
         columns: list[Iterable[Any]] = [ids]
         columns += [checked.quick.written(Found.of(checked.read(values))) for checked in self._columns]
         return self._encoder.encode_lines(list(map(self._row, *columns)))
-
-    def _reader(self, column: Column) -> Read:
-        if column.name == self.contract.collector:
-            return partial(_collect, self.contract.fields)
-        if "." in column.source:
-            return partial(_reach, column.source.split("."))
-        return partial(_get, column.source, itemgetter(column.source))
 
     def _one_by_one(self, checked: _Checked, found: Sequence[Any], refused: dict[int, Rejected]) -> int:
         """Returns the most bytes that a value takes in a row."""
@@ -131,6 +124,16 @@ class Table:
 _EVENT_ID_ROOM = len(EVENT_ID) + 2 + _OVERHEAD + EVENT_ID_TYPE.length
 
 
+def reader(column: Column, contract: Contract) -> Read:
+    """Return what takes a column's values from events; null where there is none."""
+    if column.name == contract.collector:
+        return partial(_collect, contract.fields)
+    if "." in column.source:
+        parts = column.source.split(".")
+        return partial(_reach, parts, [itemgetter(part) for part in parts])
+    return partial(_get, column.source, itemgetter(column.source))
+
+
 def _refusal(column: Column, value: Any, why: str) -> Rejected:
     return Rejected(f"column {column.name} {why}", f"column {column.name} ({column.type}) {why}: {describe(value)}")
 
@@ -142,9 +145,16 @@ def _get(name: str, item: Callable[[Event], Any], values: Sequence[Event]) -> li
         return [value.get(name) for value in values]
 
 
-def _reach(parts: Sequence[str], values: Sequence[Event]) -> list[Any]:
+def _reach(parts: Sequence[str], items: Sequence[Callable[[Any], Any]], values: Sequence[Event]) -> list[Any]:
     """What stands at a path; where the path leads nowhere, null."""
     found: list[Any] = list(values)
+    try:
+        for item in items:
+            found = list(map(item, found))
+    except (KeyError, TypeError):
+        found = list(values)
+    else:
+        return found
     for part in parts:
         found = [value.get(part) if type(value) is dict else None for value in found]
     return found

@@ -1,11 +1,13 @@
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from aetherstream.core import Core, identity_text
+from aetherstream.core import Core, Prepared, identity_text
 from aetherstream.errors import Rejected
 from aetherstream.records import Events, Rejection
+from aetherstream.sinks.s3 import S3Archive, by_field
 from aetherstream.testing.builders import SHARD, JsonLists, kinesis_records
 from tests.engine.harness import Steps, archive
 
@@ -60,6 +62,59 @@ def test_the_datas_own_identity_stands_in_the_line_and_is_the_key() -> None:
     done = Core(JsonLists(), identity=["order.id"]).prepare(kinesis_records([{"order": {"id": "o-1"}}]), 0, 1)
     assert (done.events.keys, done.events.ids) == (["o-1"], [f"{SHARD}:100:0"])
     assert done.events.line(0) == b'{"order":{"id":"o-1"},"_identity":"o-1","_event_id":"%s:100:0"}' % SHARD.encode()
+
+
+class Numbers(S3Archive):
+    """Stores the numbers of its events, and takes none above 9."""
+
+    def __init__(self, name: str = "numbers") -> None:
+        super().__init__(name, bucket="data", prefix=name, partition=[by_field("p")])
+        self.rewrite = lambda values: b"".join(b"%d %s\n" % (v["n"], v["_event_id"].encode()) for v in values)
+
+    def partition(self, events: Events, indices: Sequence[int], /) -> tuple[dict[str, list[int]], dict[int, Rejected]]:
+        paths, refused = super().partition(events, [index for index in indices if events.values[index]["n"] < 10])
+        return paths, refused | {index: Rejected("large") for index in indices if events.values[index]["n"] > 9}
+
+
+class Routing(Steps):
+    """Sends each event where its `to` says."""
+
+    def apply(self, events: Events, rejections: list[Rejection], timings: Any = None, /) -> int:
+        events.routes = [frozenset(value["to"]) for value in events.values]
+        return 0
+
+
+def stored(done: Prepared, sink: str) -> dict[str, bytes]:
+    return {path: done.events.lines(members, sink) for path, members in done.groups[sink].items()}
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 100])
+def test_a_sink_that_rewrites_stores_its_own_lines_and_the_others_those_that_all_share(chunk: int) -> None:
+    batch = kinesis_records([{"p": "a", "n": 1}, [{"p": "b", "n": 2}, {"p": "a", "n": 3}]])
+    done = Core(JsonLists(), sinks=[archive(), Numbers()], chunk=chunk).prepare(batch, 0, 2)
+    assert stored(done, "numbers") == {
+        "p=a": b"1 %s:100:0\n3 %s:110:1\n" % (SHARD.encode(), SHARD.encode()),
+        "p=b": b"2 %s:110:0\n" % SHARD.encode(),
+    }
+    assert stored(done, "archive")["p=b"] == b'{"p":"b","n":2,"_event_id":"%s:110:0"}\n' % SHARD.encode()
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 100])
+def test_only_events_that_go_to_a_sink_are_rewritten_for_it(chunk: int) -> None:
+    payloads = [{"to": ["archive"]}, {"n": 1, "to": ["numbers"]}, {"to": []}, {"n": 2, "to": ["numbers", "archive"]}]
+    core = Core(JsonLists(), sinks=[archive(), Numbers()], transform=Routing(), chunk=chunk)
+    done = core.prepare(kinesis_records(payloads), 0, 4)
+    rows = b"1 %s:110:0\n2 %s:130:0\n" % (SHARD.encode(), SHARD.encode())
+    assert stored(done, "numbers") == {"p=__HIVE_DEFAULT_PARTITION__": rows}
+    assert done.events.lines([3], "numbers") == rows.splitlines(keepends=True)[1]
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 100])
+def test_what_is_refused_is_rewritten_for_no_sink(chunk: int) -> None:
+    batch = kinesis_records([{"n": 1}, [{"n": 2}, {"n": 10}], {"n": 4}])
+    done = Core(JsonLists(), sinks=[Numbers(), Numbers("more")], chunk=chunk).prepare(batch, 0, 3)
+    rows = b"1 %s:100:0\n2 %s:110:0\n4 %s:120:0\n" % (SHARD.encode(), SHARD.encode(), SHARD.encode())
+    assert stored(done, "numbers") == stored(done, "more") == {"p=__HIVE_DEFAULT_PARTITION__": rows}
 
 
 @pytest.mark.parametrize("value", [{}, {"id": None}, {"id": {"a": 1}}, {"id": [1]}])

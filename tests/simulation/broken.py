@@ -238,6 +238,7 @@ class _EpochOnlyInMetadata:
 
     def __init__(self, inner: Any) -> None:
         self.name, self.target, self.max_partitions = inner.name, inner.target, inner.max_partitions
+        self.rewrite = inner.rewrite
         self.partition: Callable[..., Any] = inner.partition
         self.encode: Callable[[bytes, int], bytes] = lambda lines, _: inner.encode(lines, 1)
 

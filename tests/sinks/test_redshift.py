@@ -6,7 +6,7 @@ from aetherstream.objects import Compression, lines_of
 from aetherstream.records import Event, Events
 from aetherstream.sinks.redshift import RedshiftStaging
 from aetherstream.sinks.s3 import by_field, by_time
-from aetherstream.testing.builders import START, kinesis_records
+from aetherstream.testing.builders import SHARD, START, kinesis_records
 from aetherstream.testing.contract import ObjectSinkContract, ObjectSubject, columns, deliver
 from aetherstream.warehouse.contract import Column, Contract
 from aetherstream.warehouse.types import column_type
@@ -30,27 +30,6 @@ class StagingContract(ObjectSinkContract):
 
     def subject(self) -> ObjectSubject:
         return ObjectSubject(staging(self.compression))
-
-    def test_an_object_reads_back_as_its_lines(self) -> None:
-        """As the rows of its lines, here: a table has its own columns."""
-        body = self.subject().sink.encode(b'{"n":1,"_event_id":"a","x":1}\n{"n":2,"p":"b","_event_id":"b"}\n', 7)
-        key = self.subject().sink.target.key("", "s", "1")
-        assert [msgspec.json.decode(line) for line in lines_of(key, body)] == [
-            {"_event_id": "a", "n": 1, "p": None, "text": None},
-            {"_event_id": "b", "n": 2, "p": "b", "text": None},
-        ]
-
-    def test_the_same_lines_and_epoch_make_the_same_bytes(self) -> None:
-        """A put whose answer was lost is recognised by its bytes."""
-        sink = self.subject().sink
-        line = b'{"n":1,"_event_id":"a"}\n'
-        assert sink.encode(line, 7) == sink.encode(line, 7)
-
-    def test_the_epoch_stands_in_the_bytes(self, content: bytes = b"") -> None:
-        """Of an object with rows, and of one without."""
-        sink = self.subject().sink
-        for lines in (b"", b'{"n":1,"_event_id":"a"}\n'):
-            assert len({sink.encode(lines, epoch) for epoch in (1, 2, 3, 2**31)}) == 4
 
     def test_an_oversize_event_is_stored_whole(self) -> None:
         """Kinesis: 1 MiB a record and more; COPY takes 4 MB a row, and of a SUPER value texts of 65,535 bytes."""
@@ -108,6 +87,16 @@ def test_what_can_neither_be_loaded_nor_placed_is_refused_once() -> None:
         {"tags=__HIVE_DEFAULT_PARTITION__": [2]},
         {0: "partition value is not a scalar", 1: "column n is a text that integer can't hold"},
     )
+
+
+def test_an_object_holds_the_rows_of_its_events() -> None:
+    subject = ObjectSubject(staging())
+    deliver(subject, subject.store, kinesis_records([{"n": 1, "p": "a", "x": 1}, {"n": 2, "text": [3]}]))
+    (held,) = [lines_of(key, body) for key, body in subject.read().items()]
+    assert [msgspec.json.decode(line) for line in held] == [
+        {"_event_id": f"{SHARD}:100:0", "n": 1, "p": "a", "text": None},
+        {"_event_id": f"{SHARD}:110:0", "n": 2, "p": None, "text": [3]},
+    ]
 
 
 def test_a_refused_event_is_quarantined_and_the_others_are_staged() -> None:
