@@ -56,7 +56,9 @@ def make(core: Core, batch: KinesisRecords) -> Made:
     made = Made(records=len(prepared.seen), dropped=prepared.dropped)
     for name, places in prepared.groups.items():
         made.sinks[name] = {
-            events.ids[index]: (path, events.line(index)) for path, members in places.items() for index in members
+            events.ids[index]: (path, events.lines([index], name).rstrip(b"\n"))
+            for path, members in places.items()
+            for index in members
         }
     for rejection in prepared.rejections:
         cause = Cause(rejection.stage, rejection.where, rejection.reason)

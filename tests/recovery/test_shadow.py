@@ -10,8 +10,11 @@ import pytest
 from aetherstream.core import Core
 from aetherstream.records import Events, Rejection
 from aetherstream.recovery.shadow import Cause, Change, Diff, Example, Made, SinkDiff, changes_of, make
+from aetherstream.sinks.redshift import RedshiftStaging
 from aetherstream.sinks.s3 import S3Archive, by_field
 from aetherstream.testing.builders import SHARD, JsonLists, kinesis_records
+from aetherstream.warehouse.contract import Column, Contract
+from aetherstream.warehouse.types import ColumnType
 
 UNKNOWN = Cause("transform", "transforms[0]", "unknown")
 
@@ -51,6 +54,11 @@ def diff(before: Core, after: Core, *payloads: object) -> Diff:
     return found
 
 
+def table(*columns: Column, unknown: str = "ignore") -> Core:
+    contract = Contract(table="t", columns=columns, unknown=unknown)
+    return Core(JsonLists(), sinks=[RedshiftStaging("table", contract, bucket="data", prefix="t", partition=())])
+
+
 ONE, TWO = {"n": 1, "p": "a"}, {"n": 2, "p": "a"}
 FIRST, SECOND = f"{SHARD}:100:0", f"{SHARD}:110:0"
 
@@ -71,6 +79,29 @@ def test_a_unit_comes_to_its_events_by_sink_its_rejections_and_what_was_dropped(
 def test_the_same_pipeline_differs_in_nothing() -> None:
     found = diff(core(), core(), ONE, TWO)
     assert (found.is_empty, found.records, found.sinks) == (True, 2, {"archive": SinkDiff(before=2, after=2, same=2)})
+
+
+N = Column("n", ColumnType("smallint"))
+
+
+def test_a_table_is_compared_by_its_rows() -> None:
+    wider = table(Column("n", ColumnType("varchar", length=9)), Column("place", ColumnType("super"), path="p"))
+    (example,) = diff(table(N), wider, ONE).sinks["table"].examples
+    assert example.changes == [Change("n", "1", '"1"'), Change("place", None, '"a"')]
+
+
+def test_fields_without_a_column_are_no_change_of_a_table() -> None:
+    assert diff(table(N), table(N), ONE, TWO).is_empty
+    before, after = make(table(N), kinesis_records([ONE])), make(table(N), kinesis_records([{**ONE, "p": "b"}]))
+    found = Diff()
+    found.add(before, after)
+    assert found.sinks == {"table": SinkDiff(before=1, after=1, same=1)}
+
+
+def test_an_event_that_a_candidates_table_refuses_is_told() -> None:
+    found = diff(table(N), table(N, unknown="reject"), ONE)
+    why = "rejected: partition: fields without a column (sinks.table.partition)"
+    assert found.sinks["table"].why_missing == Counter({why: 1})
 
 
 def test_a_changed_field_is_told_with_both_values() -> None:
