@@ -232,6 +232,7 @@ def archived_core(pipeline: Pipeline) -> Core:
 
 
 def _refuse_arrival_partitions(pipeline: Pipeline, chosen: Iterable[str]) -> None:
+    """Staged rows are left alone: they are loaded wherever they stand."""
     declared = pipeline.file.event_time
     if not isinstance(declared, UnsetType) and declared.field:
         return
