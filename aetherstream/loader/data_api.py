@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 PATIENCE = 60.0
 """Seconds that a call waits for the load that it submitted; then it leaves it alone."""
+COURTESY = 10.0
+"""Seconds that a call waits for a load that another one has submitted, before its objects have to come again."""
 _CONFLICTS = 3
 """Times that one call submits a load again that met another transaction."""
 _FRUITLESS = 12
@@ -50,7 +52,7 @@ class _Call:
     load: Load
     due: float
     submitted: str = ""
-    """Id of the load that this call submitted last."""
+    """Id of the load that this call submitted last, itself or for somebody who did not come to it."""
     number: int = 0
     """How many it has submitted."""
     ours: set[str] = field(default_factory=set)
@@ -153,10 +155,10 @@ class DataApiWarehouse:
         manifest = call.load.put_manifest(chosen)
         running = Running(call.next_id(), uuid4().hex, manifest, tuple(chosen), self._now())
         self._sqls(running)  # what can't be said is found before it is noted
-        item = item.next(running=running)
-        if self._write(item):
+        noted = item.next(running=running)
+        if self._write(noted):
             call.submitted = running.load
-            self._send(item, running, again=False)
+            self._send(noted, running, again=False)
 
     def _choose(self, item: LoadMemory, rest: Sequence[Staged]) -> list[Staged]:
         """The objects of the next load: suspects last, and each alone."""
@@ -196,11 +198,11 @@ class DataApiWarehouse:
         Returns what the call has to wait for; empty: look at the memory again. Raises what the load failed for.
         """
         if not running.statement:
+            call.submitted = running.load
             self._send(item, running, again=True)
             return ""
-        mine = running.load == call.submitted
-        until = min(call.due, self._clock() + self._patience) if mine else self._clock()
-        found = self._api.wait(running.statement, until)
+        patience = self._patience if running.load == call.submitted else min(self._patience, COURTESY)
+        found = self._api.wait(running.statement, min(call.due, self._clock() + patience))
         if found.state == "running":
             return f"the load {running.load} runs in the warehouse since {_iso(running.since)}"
         settled = self._settle(item, running, found, call)
@@ -259,13 +261,15 @@ class DataApiWarehouse:
         """What is known of who is at fault: as Redshift says, or half as many objects next."""
         if found:
             by_location = {detail.location: detail for detail in reversed(found)}
-            return replace(over, faults=with_faults(over, by_location, named=True))
+            return replace(over, faults=with_faults(over, by_location, sure=True))
         call.fruitless += 1
         call.cause = words
         if len(running.objects) > 1:
             return replace(over, most=len(running.objects) // 2)
         alone = running.objects[0].location
-        return replace(over, most=1, faults=with_faults(over, {alone: Detail(alone, words)}, named=False))
+        # Others have loaded in this very call: the world is not at fault.
+        faults = with_faults(over, {alone: Detail(alone, words)}, sure=bool(call.ours))
+        return replace(over, most=1, faults=faults)
 
     def _details(self, said: Refused, running: Running, due: float) -> list[Detail]:
         """Redshift's reasons, of the objects of this load; none where it can't be asked for them."""
@@ -289,8 +293,9 @@ class DataApiWarehouse:
 
     def _write(self, item: LoadMemory) -> bool:
         """Whether the item is stored; not: somebody else was quicker."""
+        item = replace(item, by=uuid4().hex)
         stored = self._memories.write(item)
-        return stored is None or stored == item  # the answer to a write before may have been lost
+        return stored is None or stored == item  # the answer to a first attempt of it may have been lost
 
     @property
     def _name(self) -> str:

@@ -25,6 +25,7 @@ PREFIX = "#load#"
 """Begins the keys of these items. No pipeline has an empty name, so no progress item's key begins so."""
 
 _RIGHTS = "dynamodb:GetItem, dynamodb:PutItem"
+_KNOWN = ("pk", "revision", "by", "running", "most", "faults")
 _MOST_FAULTS = 200
 _WORDS = 500
 """Most characters that are kept of a fault."""
@@ -52,7 +53,7 @@ class Fault:
 
     detail: Detail
     sure: bool
-    """Whether Redshift named it, or it failed alone once more although others had loaded: the world is not at fault."""
+    """Whether Redshift named it, or it failed alone when others loaded before and after: the world is not at fault."""
     again: bool = False
     """Not sure: others have loaded since its load failed alone."""
 
@@ -64,6 +65,8 @@ class LoadMemory:
     key: str
     revision: int = 0
     """Raised by every write; 0: nothing is stored."""
+    by: str = ""
+    """Tells this write from every other one: two that settle the same load would write the same."""
     running: Running | None = None
     most: int = 0
     """Objects of the next load; halved where Redshift does not say which is at fault; 0: as many as the sink allows."""
@@ -99,13 +102,10 @@ def memory_key(pipeline: str, sink: str) -> str:
     return f"{PREFIX}{pipeline}#{sink}"
 
 
-def with_faults(item: LoadMemory, details: Mapping[str, Detail], *, named: bool) -> dict[str, Fault]:
-    """The faults of an item with more: named by Redshift, or of a load that failed alone.
-
-    The latest are kept, should there be too many.
-    """
+def with_faults(item: LoadMemory, details: Mapping[str, Detail], *, sure: bool) -> dict[str, Fault]:
+    """The faults of an item with more; not `sure`: they failed alone. The latest are kept, should there be too many."""
     fresh = {
-        location: Fault(replace(detail, message=detail.message[:_WORDS]), sure=named or _is_proven(item, location))
+        location: Fault(replace(detail, message=detail.message[:_WORDS]), sure=sure or _is_proven(item, location))
         for location, detail in details.items()
     }
     merged = {**{location: fault for location, fault in item.faults.items() if location not in fresh}, **fresh}
@@ -149,6 +149,7 @@ def to_item(memory: LoadMemory) -> dict[str, Any]:
         **memory.others,
         "pk": {"S": memory.key},
         "revision": {"N": str(memory.revision)},
+        "by": {"S": memory.by},
         "most": {"N": str(memory.most)},
         "faults": {"B": _packed({location: _fault(fault) for location, fault in memory.faults.items()})},
     }
@@ -184,14 +185,13 @@ def from_item(item: Mapping[str, Any]) -> LoadMemory:
     return LoadMemory(
         item["pk"]["S"],
         revision=int(item["revision"]["N"]),
+        by=item["by"]["S"] if "by" in item else "",
         running=running,
         most=int(item["most"]["N"]) if "most" in item else 0,
         faults={
             location: Fault(Detail(location, *rest), sure, again) for location, (sure, again, *rest) in faults.items()
         },
-        others={
-            name: value for name, value in item.items() if name not in ("pk", "revision", "running", "most", "faults")
-        },
+        others={name: value for name, value in item.items() if name not in _KNOWN},
     )
 
 

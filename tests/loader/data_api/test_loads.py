@@ -41,7 +41,7 @@ def test_only_what_the_ledger_does_not_know_goes_into_the_manifest(bench: DataBe
 def test_a_load_that_is_over_is_not_remembered(bench: DataBench) -> None:
     warehouse = bench.made()
     warehouse.load(bench.load(bench.stage([event(1)])), SECONDS)
-    assert bench.memory == LoadMemory(KEY, revision=3)
+    assert replace(bench.memory, by="") == LoadMemory(KEY, revision=3)
 
 
 @pytest.mark.parametrize("style", ["merge", "delete_insert"])
