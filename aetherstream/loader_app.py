@@ -176,7 +176,7 @@ def start_loader(settings: Settings | None = None) -> LoaderApp:
     )
     return loader_of(
         pipeline,
-        [(target, warehouse_of(target, session)) for target in targets],
+        [(target, warehouse_of(target, session, pipeline.name, settings.progress_table)) for target in targets],
         stream=_given(settings.stream, "AETHERSTREAM_STREAM", "the ARN of the stream"),
         store=S3Store(s3),
         reader=S3Reader(s3),
@@ -219,10 +219,15 @@ def loader_of(
     return LoaderApp(pipeline.name, loader, by_hand, respond=respond, dry_run=dry_run)
 
 
-def warehouse_of(target: LoadTarget, session: boto3.Session) -> Warehouse:
-    """Return the table of a sink; nothing is asked yet. Raises ConfigurationError where its options lack something."""
+def warehouse_of(target: LoadTarget, session: boto3.Session, pipeline: str = "", table: str | None = None) -> Warehouse:
+    """Return the table of a sink; nothing is asked yet. Raises ConfigurationError where its options lack something.
+
+    `table`: of the progress items, where loads through the Data API are remembered; None: nothing is loaded so.
+    """
     if target.through == "data_api":
-        raise ConfigurationError(f"sink {target.sink}: `load: {{through: data_api}}` is not there yet")
+        from aetherstream.loader.data_api_entry import data_api_warehouse
+
+        return data_api_warehouse(target, session, pipeline, table)
     from aetherstream.loader.entry import connector
     from aetherstream.loader.sql_warehouse import SqlWarehouse
 

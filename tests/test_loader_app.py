@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import boto3
 import pytest
 
 from aetherstream.errors import ConfigurationError, Retryable
+from aetherstream.loader.data_api import DataApiWarehouse
 from aetherstream.loader.sql_warehouse import SqlWarehouse
 from aetherstream.loader_app import LoaderApp, Unstarted, loader_of, start_loader, warehouse_of
 from aetherstream.pipeline import load
@@ -351,3 +353,10 @@ def test_a_table_is_not_asked_before_something_is_loaded() -> None:
     place = WarehouseOptions("wh.example", "dev", auth="password", username="me", password="none")  # noqa: S106
     found = warehouse_of(target(warehouse=place), boto3.Session(region_name="eu-central-1"))
     assert isinstance(found, SqlWarehouse)
+
+
+def test_a_table_is_reached_through_the_data_api_where_the_sink_says_so() -> None:
+    place = WarehouseOptions("wh.example", "dev", auth="iam", workgroup="group")
+    by_api = replace(target(warehouse=place), through="data_api")
+    found = warehouse_of(by_api, boto3.Session(region_name="eu-central-1"), "flights", "progress")
+    assert isinstance(found, DataApiWarehouse)

@@ -344,6 +344,9 @@ class DataApiWarehouse:
         """See `Warehouse.apply`."""
         return self._ledger.apply(found, self._clock() + seconds)
 
+    def close(self) -> None:
+        """See `Warehouse.close`: there is nothing."""
+
 
 def _has_a_chance(item: LoadMemory, staged: Staged) -> bool:
     fault = item.faults.get(staged.location)
