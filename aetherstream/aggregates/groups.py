@@ -30,6 +30,12 @@ class _Boolean:
         self.value = value
 
 
+class _Float(float):
+    """A float that orjson leaves to `repr`, whose text is the same with every version."""
+
+    __slots__ = ()
+
+
 _BOOLEANS = {True: _Boolean(True), False: _Boolean(False)}
 _PLAIN = {str, int, NoneType}
 
@@ -56,9 +62,11 @@ def group_values(text: str) -> list[Any]:
     return values
 
 
-def _value(part: Any) -> bool:
+def _value(part: Any) -> Any:
     if isinstance(part, _Boolean):
         return part.value
+    if isinstance(part, _Float):
+        return orjson.Fragment(float.__repr__(part))
     raise TypeError(f"{type(part).__name__} is no part of a group")
 
 
@@ -98,7 +106,7 @@ def _comparable(index: int, value: Any, unusable: dict[int, Rejected]) -> Hashab
             return value
         case float() if isfinite(value):
             number: int | float = normal(value)
-            return number if isinstance(number, float) or LOWEST <= number <= HIGHEST else value
+            return number if isinstance(number, int) and LOWEST <= number <= HIGHEST else _Float(value)
         case Rejected():
             unusable[index] = value
         case _:
