@@ -18,7 +18,7 @@ from typing import Any
 
 from aetherstream.local.opensearch import LocalOpenSearch
 from aetherstream.local.opensearch_jars import OpenSearchUnavailable
-from bench import cold, data
+from bench import cold, data, loads
 from bench.search import URL
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
@@ -39,11 +39,19 @@ BODIES = {
     "bulk-lines": ("bulk-floor", "the same from the lines that a batch has anyway"),
 }
 STAGING = {
-    "archive": ("archive", "the engine with the archive alone"),
-    "staging": ("archive", "the same with rows for Redshift in its place, without the contract's checks"),
-    "staging-checked": ("archive", "with them: ten columns"),
-    "archive-staging": ("archive", "archive and checked rows in one pipeline"),
-    "checks": ("archive", "the checks alone"),
+    "archive": ("archive", "the engine with the archive alone, an object a day"),
+    "staging": ("archive", "rows for Redshift (ten columns) in its place, without the contract's checks"),
+    "staging-checked": ("archive", "the same with the checks"),
+    "archive-staging": ("archive", "the archive and checked rows in one pipeline"),
+}
+ALONE = {
+    "checks": ("checks", "the contract's checks alone"),
+    "loader": ("loader", "the loader's own work for 100 notified objects: the database takes no time"),
+}
+LOADS = {
+    "insert-loop": ("insert-loop", "an INSERT a row"),
+    "insert-bulk": ("insert-loop", "redshift_connector's insert_data_bulk"),
+    "load": ("insert-loop", "staged, announced, loaded: ledger, COPY, deduplication"),
 }
 SEARCH = {
     "parallel-bulk": ("parallel-bulk", "opensearchpy.helpers.parallel_bulk into a real OpenSearch"),
@@ -159,6 +167,26 @@ def measure_search(rounds: int) -> tuple[list[Row], str]:
     return rows, ""
 
 
+def measure_warehouse(rounds: int, *, servers: bool) -> list[Row]:
+    """Time rows for Redshift beside the archive, their checks, the loader; and, with servers, ways into a table."""
+    rows = rows_of(STAGING, run_all(STAGING, rounds, {}))
+    alone = rows_of(ALONE, run_all(ALONE, rounds, {}))
+    for row in alone:
+        row["times_floor"] = None
+    checks, loader = alone
+    checks["note"] += f": {checks['ms'] / data.RECORDS * 1000:.2f} µs an event"
+    loader["records"] = loads.NOTIFIED
+    rows += alone
+    if servers:
+        with loads.servers() as environment:
+            found = rows_of(LOADS, run_all(LOADS, max(3, rounds // 2), environment, 1))
+        for row in found:
+            row["rows_per_second"] = round(row["records"] / row["ms"] * 1000)
+            row["note"] = f"{row['rows_per_second']:,} rows/s: {row['note']}"
+        rows += found
+    return rows
+
+
 def show(rows: list[Row], steps: dict[str, float]) -> None:
     """Print the table."""
     print(f"{'':<16}{'ms':>9}{'× floor':>9}{'records':>9}  ")
@@ -175,10 +203,13 @@ def main() -> int:
     """Run everything that was asked for."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--no-stack", action="store_true", help="leave out the run through the one-machine stack")
+    parser.add_argument(
+        "--no-stack", action="store_true", help="leave out the stand-in for Redshift and the run through the stack"
+    )
     options = parser.parse_args()
     rows, steps = measure(options.rounds)
     rows += cold.measure(min(options.rounds, 9))
+    rows += measure_warehouse(options.rounds, servers=not options.no_stack)
     searched, left_out = measure_search(options.rounds)
     rows += searched
     if not options.no_stack:
@@ -189,6 +220,7 @@ def main() -> int:
     by_name = {row["name"]: row for row in rows}
     peer = by_name["powertools"]["ms"] / by_name["engine"]["ms"]
     print(f"\nThe engine is {peer:.1f} times as fast as the Powertools peer.")
+    print(f"Staging without its checks costs {by_name['staging']['times_floor']:.2f} times what the archive does.")
     if left_out:
         print(left_out)
     else:

@@ -1,4 +1,4 @@
-"""Rows for Redshift: staging beside the archive, the checks of a contract, and the loads.
+"""Rows for Redshift: staging beside the archive, and the checks of a contract.
 
 Ten columns of the telemetry events that everything is measured on.
 """
@@ -18,7 +18,7 @@ from aetherstream.delivery.ledger import Ledger
 from aetherstream.engine import Engine
 from aetherstream.errors import Rejected
 from aetherstream.pipeline import load
-from aetherstream.records import Events
+from aetherstream.records import Event, Events
 from aetherstream.report import Report
 from aetherstream.sinks.base import ObjectSink
 from aetherstream.sinks.redshift import DAILY, RedshiftStaging
@@ -63,8 +63,8 @@ class _Unchecked(RedshiftStaging):
 def sinks(name: str) -> list[ObjectSink]:
     """The per-object sinks of a subject: all with an object a day, as staging has it where nothing else is said."""
     kind = _Unchecked if name == "staging" else RedshiftStaging
-    archive = S3Archive("archive", bucket="bench-archive", prefix="archive", partition=DAILY)
-    staging = kind("warehouse", CONTRACT, bucket="bench-archive", prefix="staging")
+    archive: ObjectSink = S3Archive("archive", bucket="bench-archive", prefix="archive", partition=DAILY)
+    staging: ObjectSink = kind("warehouse", CONTRACT, bucket="bench-archive", prefix="staging")
     return {"archive": [archive], "archive-staging": [archive, staging]}.get(name, [staging])
 
 
@@ -97,6 +97,16 @@ class Staging:
         return self.report.bytes
 
 
+def transformed(payloads: Sequence[bytes]) -> list[Event]:
+    """The events as bench/pipeline.yaml leaves them."""
+    values: list[Event] = [orjson.loads(payload) for payload in payloads]
+    for value in values:
+        value["device"] = value.pop("device_id")
+        value["hot"] = value["temperature"] > 30
+        del value["debug"]
+    return values
+
+
 class Checks:
     """`checks`: the contract's, of events as the transforms leave them."""
 
@@ -107,10 +117,7 @@ class Checks:
 
     def renew(self) -> None:
         """Read the events again, outside of what is measured."""
-        values = [orjson.loads(payload) for payload in self._payloads]
-        for value in values:
-            value["device"] = value.pop("device_id")
-            value["hot"] = value["temperature"] > 30
+        values = transformed(self._payloads)
         self._parts = [values[at : at + PART] for at in range(0, len(values), PART)]
 
     def __call__(self, event: object) -> int:  # noqa: ARG002

@@ -24,6 +24,11 @@ def main() -> None:
 
         serve(search.Bodies(name) if name.startswith("bulk") else search.Sender(name), {})
         return
+    if name.startswith(("insert", "load")):
+        from bench import loads
+
+        serve(loads.Overhead() if name == "loader" else loads.Into(name), {})
+        return
     if name == "checks":
         serve(warehouse.Checks(), {})
         return
