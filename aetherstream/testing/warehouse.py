@@ -81,12 +81,23 @@ class MemoryWarehouse:
         stage = [row for part in fresh.values() for row in part]
         self._check_counts(unknown, fresh)
         merged = self._merged(rows, stage)
-        self.at("commit")
-        if self.database.turn != turn:
+
+        def commit() -> bool:
+            if self.database.turn != turn:
+                return False
+            self.database.turn, self.database.rows, self.database.ledger = turn + 1, merged, ledger
+            return True
+
+        if not self._commit(commit):
             raise Retryable("1023: Serializable isolation violation on table - aetherstream_turns")
-        self.database.turn, self.database.rows, self.database.ledger = turn + 1, merged, ledger
-        self.at("answer")
         return Loaded(frozenset(fresh), known, len(stage))
+
+    def _commit(self, commit: Callable[[], bool]) -> bool:
+        """Make the effects of a transaction; False where it met another one."""
+        self.at("commit")
+        made = commit()
+        self.at("answer")
+        return made
 
     def _copy(self, objects: Collection[Staged], place: ObjectRef) -> dict[str, list[Row]]:
         manifest = self.reader.get(place.bucket, place.key)

@@ -19,13 +19,17 @@ from aetherstream.records import KinesisRecords, sortable
 from aetherstream.report import Report
 from aetherstream.timings import Timings
 from tests.simulation.broken_drains import BROKEN_DRAINS, NotesNoSpill, SpillsNothing
+from tests.simulation.broken_loads import BROKEN_LOADS
 from tests.simulation.broken_redrives import BROKEN_REDRIVES
+from tests.simulation.loading import LoaderVariant
 from tests.simulation.models import held_lines
 from tests.simulation.recovery import RedriverVariant
 from tests.simulation.run import ANY, Setting, Simulation, Variant, parts
 from tests.simulation.settings import (
     GIVEN_UP,
     LATECOMERS,
+    LOADED_REDRIVES,
+    LOADS,
     OUTAGES,
     PARTS,
     POISONED,
@@ -310,17 +314,22 @@ class _CoversOnlyWhatItPut(Engine):
 
 
 _SHOWN_BY_REPLAYS = ("redrive without the lease", "redrive looks nowhere")
-_SHOWN_BY = {"redrive notes no place": POISONED, "redrive looks into no spill": SPILLED_LETTERS}
+_SHOWN_BY = {
+    "redrive notes no place": POISONED,
+    "redrive looks into no spill": SPILLED_LETTERS,
+    "loader takes what a redrive may write": LOADED_REDRIVES,
+}
 
 
 class Broken(NamedTuple):
-    """An engine, a redrive or a drain with a part left out."""
+    """An engine, a redrive, a drain or a loader with a part left out."""
 
     variant: Variant | None = None
     setting: Setting = ANY
     """What brings it to light."""
     redriver: RedriverVariant | None = None
     drainer: DrainerVariant | None = None
+    loader: LoaderVariant | None = None
 
 
 BROKEN = {
@@ -350,5 +359,6 @@ BROKEN = {
     "the claim reserves no spill": Broken(_ledger(NotesNoSpill), OUTAGES),
     "what is spilled is put nowhere": Broken(_engine(SpillsNothing), OUTAGES),
     **{name: Broken(None, OUTAGES, None, drainer) for name, drainer in BROKEN_DRAINS.items()},
+    **{name: Broken(None, _SHOWN_BY.get(name, LOADS), loader=loader) for name, loader in BROKEN_LOADS.items()},
 }
 """What is left out → what has it not, and the schedules that show it."""

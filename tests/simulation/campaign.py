@@ -17,7 +17,19 @@ from tests.simulation.run import Simulation
 from tests.simulation.shrink import shrunk
 
 _PART = 250
-_COUNTED = ("schedules", "records", "attempts", "dead_letters", "redrives", "replays", "drains", "spilled", "expired")
+_COUNTED = (
+    "schedules",
+    "records",
+    "attempts",
+    "dead_letters",
+    "redrives",
+    "replays",
+    "drains",
+    "spilled",
+    "loads",
+    "rows",
+    "expired",
+)
 
 
 @dataclass
@@ -32,6 +44,8 @@ class Tally:
     replays: int = 0
     drains: int = 0
     spilled: int = 0
+    loads: int = 0
+    rows: int = 0
     expired: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     failing: dict[int, str] = field(default_factory=dict)
@@ -56,6 +70,7 @@ class Tally:
             f"  {self.dead_letters:,} records in dead letters, {self.redrives:,} redrives and discards",
             f"  {self.replays:,} replays of the quarantine",
             f"  {self.spilled:,} documents spilled, {self.drains:,} drains",
+            f"  {self.rows:,} rows in a warehouse, brought by {self.loads:,} invocations of a loader",
             f"  {self.expired:,} records expired unread",
             "faults injected:",
             *(f"  {self.faults[fault.name]:>12,}  {fault.value}" for fault in Fault),
@@ -79,6 +94,8 @@ def tally(first: int, last: int) -> Tally:
         done.replays += simulation.replays
         done.drains += len(simulation.drains.attempts)
         done.spilled += sum(item.counters.get("search.spilled", 0) for item in simulation.table.items.values())
+        done.loads += len(simulation.loads.attempts)
+        done.rows += len(simulation.loads.database.rows)
         done.expired += len(simulation.expired - simulation.table.settled)
         done.faults.update(fault.name for _, _, _, fault in simulation.world.log if fault)
     return done

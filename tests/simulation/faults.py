@@ -43,6 +43,8 @@ class Fault(Enum):
     FILTERED = "a redrive takes some of the records"
     DISCARDED = "a dead letter is discarded"
     LEASE_EXPIRED = "a lease expires under its holder"
+    # At a load
+    UNLOADABLE = "COPY refuses an object"
     # In the data
     POISON = "records that kill the process"
 
@@ -67,6 +69,8 @@ _WEIGHT = {
     Fault.LEASE_EXPIRED: 3,
 }
 """So that no fault hides the others."""
+_APART = {Fault.UNLOADABLE}
+"""Drawn with the loads of a schedule, not with its faults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ class Profile:
         if only is not None:
             return cls({fault: only[fault] for fault in Fault if fault in only})
         share = rng.choice((0.25, 0.5, 0.8))
-        rates = {fault: rng.choice((0.03, 0.1, 0.25)) for fault in Fault if rng.random() < share}
+        drawn = (fault for fault in Fault if fault not in _APART)
+        rates = {fault: rng.choice((0.03, 0.1, 0.25)) for fault in drawn if rng.random() < share}
         return cls({fault: rate * _WEIGHT.get(fault, 1) for fault, rate in rates.items()})
 
     def without(self, faults: frozenset[Fault]) -> Profile:

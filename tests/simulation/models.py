@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -38,6 +38,8 @@ class Objects(MemoryObjects):
         super().__init__(clock=lambda: world.now + START)
         self.replaying = False
         """Whether what stands in the quarantine may stand in a sink too: its replay leaves it there."""
+        self.on_put: Callable[[str], None] = lambda key: None
+        """Called with the key of every put that was made."""
         self._world = world
         self._held: dict[str, Sequence[tuple[str, str]]] = {}
         self._events: Counter[tuple[str, str]] = Counter()
@@ -51,6 +53,7 @@ class Objects(MemoryObjects):
         def act() -> None:
             super(Objects, self).put(bucket, key, body, metadata, if_match=if_match)
             self._watch(key, held)
+            self.on_put(key)
 
         condition = "if none" if if_match is None else f"if {if_match[1:5]}"
         what = f"put {key} {condition}, epoch {metadata.get('aether-epoch')}: {' '.join(name for _, name in held)}"

@@ -26,8 +26,9 @@ _KILLED = 2
 
 
 def verdict(simulation: Simulation) -> list[str]:
-    """Everything that is wrong with a finished schedule, and then with replaying its quarantine."""
-    return check(simulation) or (replayed(simulation) if simulation.shape.replayed else [])
+    """Everything that is wrong with a finished schedule, then with replaying its quarantine, and with its loads."""
+    wrong = check(simulation) or (replayed(simulation) if simulation.shape.replayed else [])
+    return wrong or simulation.loads.check()
 
 
 def replayed(simulation: Simulation) -> list[str]:
@@ -119,6 +120,7 @@ def _replay(simulation: Simulation, unit: EnvelopeUnit) -> int:
         world.note(f"{attempt.name} begins with {' '.join(unit.ids())}")
         world.run(attempt)
         world.note(f"{attempt.name} came to {attempt.report or attempt.error!r}")
+        simulation.loads.take_turns()
         if attempt.error is not None and not isinstance(attempt.error, Killed | Retryable):
             world.violate(f"raised: {attempt.name} raised {attempt.error!r}")
             break

@@ -26,6 +26,7 @@ from aetherstream.report import Report
 from aetherstream.testing.builders import START, STREAM
 from aetherstream.testing.stores import InlineExecutor
 from tests.simulation.faults import Fault, Profile
+from tests.simulation.loading import LoaderVariant, Loads
 from tests.simulation.models import BUCKET, QUARANTINE, Objects, Search, Table
 from tests.simulation.parallel import Interleaved
 from tests.simulation.reading import Reading
@@ -39,6 +40,8 @@ PIPELINE = "simulated"
 _FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:stream:live"
 _MOST = 900
 """Turns that a schedule may need: faults end after some attempts, but poisonous records kill also then."""
+_LOADED = 0.2
+"""Share of the schedules that have a warehouse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class Simulation:
     cut: Cut = WHOLE
     redriver: RedriverVariant | None = None
     drainer: DrainerVariant | None = None
+    loader: LoaderVariant | None = None
     pipeline: str = PIPELINE
 
     def __post_init__(self) -> None:
@@ -102,7 +106,9 @@ class Simulation:
         # The course of events is drawn apart from the records: leaving one out changes nothing about the others.
         plan, self.rng = random.Random(f"plan {self.seed}"), random.Random(f"course {self.seed} {cut.dice}")
         self.profile = profile = Profile.draw(plan, self.setting.only).without(cut.without)
-        self.shape = replace(Shape.draw(plan), **self.setting.shape)
+        aside = random.Random(f"loads of {self.seed}")  # drawn apart, too
+        loads = {"loaded": aside.random() < _LOADED, "upserted": aside.random() < 0.5}
+        self.shape = replace(Shape.draw(plan), **{**loads, **self.setting.shape})
         self.stream = Stream(plan, profile, cut.dropped, plain=self.shape.plain, dos=self.shape.dos)
         self.world = World(self.rng, profile, cut.spared)
         self.world.eagerness = self.shape.eagerness
@@ -131,6 +137,7 @@ class Simulation:
         """Names of the Kinesis records that the mapping has moved past."""
         self.operators = Operators(self, self.redriver)
         self.drains = Drains(self, self.drainer)
+        self.loads = Loads(self, self.loader)
         self.cores: dict[str, Any] = {}
         self.replays = 0
         """How often the quarantine was replayed."""
@@ -192,6 +199,7 @@ class Simulation:
         world.others()
         self.operators.take_turns()
         self.drains.take_turns()
+        self.loads.take_turns()
         for name in self._mapping.shards:
             at = self._mapping.checkpoint(name)
             seen = self.checkpoints.setdefault(name, [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tests.simulation.faults import Fault
+from tests.simulation.loading import LoaderVariant
 from tests.simulation.recovery import RedriverVariant
 from tests.simulation.replays import verdict
 from tests.simulation.run import ANY, WHOLE, Cut, Setting, Simulation, Variant
@@ -17,10 +18,11 @@ def judge(
     setting: Setting = ANY,
     redriver: RedriverVariant | None = None,
     drainer: DrainerVariant | None = None,
+    loader: LoaderVariant | None = None,
     cut: Cut = WHOLE,
 ) -> list[str]:
     """Run a schedule; what is wrong with it."""
-    return verdict(Simulation(seed, variant, setting, cut, redriver, drainer).run())
+    return verdict(Simulation(seed, variant, setting, cut, redriver, drainer, loader).run())
 
 
 def schedule(
@@ -29,10 +31,11 @@ def schedule(
     setting: Setting = ANY,
     redriver: RedriverVariant | None = None,
     drainer: DrainerVariant | None = None,
+    loader: LoaderVariant | None = None,
     cut: Cut = WHOLE,
 ) -> str:
     """A schedule as text: what was sent, what happened, what is wrong."""
-    simulation = Simulation(seed, variant, setting, cut, redriver, drainer).run()
+    simulation = Simulation(seed, variant, setting, cut, redriver, drainer, loader).run()
     wrongs = verdict(simulation)
     text = [f"seed {seed}: {simulation.shape}", f"{simulation.settings}", "faults:"]
     text += [f"  {fault.value}: {rate:g}" for fault, rate in simulation.profile.rates.items()]

@@ -95,6 +95,8 @@ OUTAGES = Setting(
     },
     {"age": -1, "retries": -1, "with_search": True, "spilling": True, "dos": ("pass", "pass", "conflict")},
 )
+LOADS = Setting(None, {"loaded": True})
+LOADED_REDRIVES = Setting(REDRIVES.only, {**REDRIVES.shape, "loaded": True, "upserted": False})
 
 
 SETTINGS = {
@@ -112,4 +114,6 @@ SETTINGS = {
     "half delivered by a redrive": HALVES,
     "crashed when redriven in part": CRASHES,
     "dead letters of what was spilled": SPILLED_LETTERS,
+    "loads": LOADS,
+    "loads of what is redriven": LOADED_REDRIVES,
 }

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tests.simulation.faults import Fault
+from tests.simulation.loading import LoaderVariant
 from tests.simulation.recovery import RedriverVariant
 from tests.simulation.replays import verdict
 from tests.simulation.run import ANY, WHOLE, Cut, Setting, Simulation, Variant
@@ -29,9 +30,10 @@ class Shrinker:
         setting: Setting = ANY,
         redriver: RedriverVariant | None = None,
         drainer: DrainerVariant | None = None,
+        loader: LoaderVariant | None = None,
     ) -> None:
         self._made = seed, variant, setting
-        self._operators = redriver, drainer
+        self._operators = redriver, drainer, loader
         self._left = _TRIES
         self._kind = ""
         self._kind, self._size, self._last = self._measure(WHOLE)
@@ -93,10 +95,11 @@ def shrunk(
     setting: Setting = ANY,
     redriver: RedriverVariant | None = None,
     drainer: DrainerVariant | None = None,
+    loader: LoaderVariant | None = None,
 ) -> str:
     """The smallest failing schedule as text, with the command that replays it."""
-    cut = Shrinker(seed, variant, setting, redriver, drainer).smallest()
+    cut = Shrinker(seed, variant, setting, redriver, drainer, loader).smallest()
     if cut is None:
         return f"seed {seed}: all is well"
-    text = schedule(seed, variant, setting, redriver, drainer, cut)
+    text = schedule(seed, variant, setting, redriver, drainer, loader, cut)
     return f"{text}\nReplay: python -m tests.simulation {' '.join([str(seed), *words(cut)])}"

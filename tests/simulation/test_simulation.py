@@ -65,8 +65,8 @@ def test_a_failing_schedule_shrinks_to_a_smaller_one_that_fails_alike() -> None:
     seed = next(seed for seed in range(_ENOUGH) if judge(seed, *broken))
     cut = Shrinker(seed, *broken).smallest()
     assert cut is not None
-    whole = Simulation(seed, broken.variant, broken.setting, WHOLE, broken.redriver, broken.drainer).run()
-    small = Simulation(seed, broken.variant, broken.setting, cut, broken.redriver, broken.drainer).run()
+    whole = Simulation(seed, broken.variant, broken.setting, WHOLE, *broken[2:]).run()
+    small = Simulation(seed, broken.variant, broken.setting, cut, *broken[2:]).run()
     kinds = [{wrong.partition(":")[0] for wrong in check(simulation)} for simulation in (whole, small)]
     assert kinds[0] & kinds[1]
     assert len(small.world.log) < len(whole.world.log) / 2

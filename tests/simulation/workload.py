@@ -14,8 +14,11 @@ from aetherstream.local.esm import StreamRecord
 from aetherstream.objects import Compression
 from aetherstream.records import Event, Events, KinesisRecords, Rejection
 from aetherstream.sinks.base import ObjectSink
+from aetherstream.sinks.redshift import RedshiftStaging
 from aetherstream.sinks.s3 import S3Archive, by_field
 from aetherstream.testing.builders import JsonLists
+from aetherstream.warehouse.contract import Column, Contract
+from aetherstream.warehouse.types import column_type
 from tests.simulation.faults import Fault, Profile
 from tests.simulation.models import BUCKET
 from tests.simulation.world import Killed, World
@@ -26,6 +29,12 @@ ORDINARY = ("pass",) * 8
 ODD = ("drop", "reject", "bare", "unplaceable", "split", "conflict", "archived", "changing")
 """What becomes of a user record: see `expected`."""
 KILLERS = ("kill", "kill late")
+_COLUMNS = (
+    Column("p", column_type("varchar(16)"), nullable=False),
+    Column("do", column_type("varchar(32)"), nullable=False),
+)
+APPEND = Contract("events", _COLUMNS)
+UPSERT = Contract("latest", _COLUMNS, mode="upsert", key=("p",), version="do")
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +225,10 @@ class Shape:
     """Whether the per-record sink, if there is one, has a circuit breaker and a spill, and is drained."""
     replayed: bool = False
     """Whether the quarantine is replayed in the end."""
+    loaded: bool = False
+    """Whether what is staged is loaded into a warehouse."""
+    upserted: bool = False
+    """Whether its table keeps one row a key, and not one an event."""
     interleaved: bool = False
     """Whether the puts of an attempt take turns; else each is done before the next one begins, in any order."""
 
@@ -254,9 +267,24 @@ class Shape:
                 compression=self.compression,
                 max_partitions=self.max_partitions,
             ),
-            S3Archive("staging", bucket=BUCKET, prefix="staging"),
+            self._staging(),
         ]
         return [sink for sink in sinks if sink.name in self.places]
+
+    def _staging(self) -> ObjectSink:
+        if self.loads:
+            return RedshiftStaging("staging", self.contract, bucket=BUCKET, prefix="staging", partition=())
+        return S3Archive("staging", bucket=BUCKET, prefix="staging")
+
+    @property
+    def loads(self) -> bool:
+        """Whether there is a warehouse."""
+        return self.loaded and "staging" in self.places
+
+    @property
+    def contract(self) -> Contract:
+        """Of the table that is loaded."""
+        return UPSERT if self.upserted else APPEND
 
     @property
     def spills(self) -> bool:
