@@ -60,6 +60,9 @@ class Cut:
             while True:
                 client, _ = self._listener.accept()
                 server = socket.create_connection(self._upstream)
+                for each in (client, server):
+                    # Small messages would wait for each other's acknowledgement.
+                    each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._sockets += [client, server]
                 self._start(self._serve, client, server)
 
