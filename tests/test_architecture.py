@@ -50,6 +50,7 @@ PURE = {
     "plan",
     *(f"warehouse/{name}" for name in ("contract", "types", "fields", "columns", "check", "rows")),
     *(f"warehouse/{name}" for name in ("ddl", "sql", "options")),
+    *(f"loader/{name}" for name in ("ledger", "failures", "data_api_sql")),
 }
 """No network, no clock, no environment: whole parts, and modules of a part."""
 
