@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from aetherstream.errors import AetherStreamError
+from aetherstream.local.loads import Waiting
 from aetherstream.local.progress import Progress as PollerProgress
 from aetherstream.local.stack import Stack
 from aetherstream.producer.producer import Producer
@@ -27,8 +28,8 @@ STATE = Path(".aetherstream/demo")
 REPORT = Path("demo/report.json")
 DRAIN_SECONDS = 1800
 STOP_SECONDS = 20
-# The template's default of 30 s makes larger objects; here nobody wants to wait for the last batch to fill.
-PARAMETERS = {"MaximumBatchingWindowInSeconds": "3"}
+# The template's defaults make larger objects and fewer loads; here nobody wants to wait for the last batch to fill.
+PARAMETERS = {"MaximumBatchingWindowInSeconds": "3", "RedshiftBatchWindow": "3"}
 
 
 class Sender:
@@ -73,7 +74,7 @@ class Sender:
 
 def run(flights: int, console: Console) -> Findings:
     """Run the stack, send the flights, wait for the end, and count what is there."""
-    console.rule("[bold]AetherStream[/bold]: Kinesis → Lambda → S3 and OpenSearch, on this machine")
+    console.rule("[bold]AetherStream[/bold]: Kinesis → Lambda → S3, OpenSearch and Redshift, on this machine")
 
     def say(step: str) -> None:
         console.print(f"  {step}", highlight=False)
@@ -87,25 +88,28 @@ def run(flights: int, console: Console) -> Findings:
         started = time.monotonic()
         sender = Sender(stack, flights)
         sender.start()
-        try:
-            with Progress(
-                TextColumn("  {task.description:<12}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("Kinesis records"),
-                TimeElapsedColumn(),
-                console=console,
-            ) as bars:
+        with Progress(
+            TextColumn("  {task.description:<12}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            console=console,
+        ) as bars:
+            try:
                 _watch(stack, sender, bars)
-        finally:
-            sender.stop()
-        seconds = time.monotonic() - started
-        return collect(stack, expectation(flights), seconds, index)
+            finally:
+                sender.stop()
+            seconds = time.monotonic() - started
+            if stack.warehouse is not None:
+                _watch_loads(stack, bars)
+        login = stack.warehouse.login if stack.warehouse is not None else None
+        return collect(stack, expectation(flights), seconds, index, login)
 
 
 def _watch(stack: Stack, sender: Sender, bars: Progress) -> None:
-    produced: TaskID = bars.add_task("produced", total=None)
-    processed: TaskID = bars.add_task("processed", total=None)
+    produced: TaskID = bars.add_task("produced", total=None, unit="Kinesis records")
+    processed: TaskID = bars.add_task("processed", total=None, unit="Kinesis records")
 
     def update(progress: PollerProgress | None) -> None:
         bars.update(produced, completed=sender.sent)
@@ -119,7 +123,20 @@ def _watch(stack: Stack, sender: Sender, bars: Progress) -> None:
         time.sleep(0.2)
     sender.check()
     bars.update(produced, completed=sender.sent, total=sender.sent)
-    stack.drain(DRAIN_SECONDS, update)
+    stack.drain(DRAIN_SECONDS, update, loads=False)
+
+
+def _watch_loads(stack: Stack, bars: Progress) -> None:
+    """Wait for what is staged and not loaded yet."""
+    most = stack.loads().total
+    loaded: TaskID = bars.add_task("loaded", total=most, unit="objects that still waited")
+
+    def update(waiting: Waiting) -> None:
+        nonlocal most
+        most = max(most, waiting.total)
+        bars.update(loaded, completed=most - waiting.total, total=most)
+
+    stack.wait_for_loads(DRAIN_SECONDS, update)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
