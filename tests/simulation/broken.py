@@ -28,6 +28,7 @@ from tests.simulation.run import ANY, Setting, Simulation, Variant, parts
 from tests.simulation.settings import (
     GIVEN_UP,
     LATECOMERS,
+    LOADED_LATECOMERS,
     LOADED_REDRIVES,
     LOADS,
     OUTAGES,
@@ -318,6 +319,7 @@ _SHOWN_BY = {
     "redrive notes no place": POISONED,
     "redrive looks into no spill": SPILLED_LETTERS,
     "loader takes what a redrive may write": LOADED_REDRIVES,
+    "loader looks before it knows what is final": LOADED_LATECOMERS,
 }
 
 

@@ -97,6 +97,7 @@ OUTAGES = Setting(
 )
 LOADS = Setting(None, {"loaded": True})
 LOADED_REDRIVES = Setting(REDRIVES.only, {**REDRIVES.shape, "loaded": True, "upserted": False})
+LOADED_LATECOMERS = Setting(LATECOMERS.only, {**LATECOMERS.shape, "loaded": True, "upserted": False})
 
 
 SETTINGS = {
@@ -116,4 +117,5 @@ SETTINGS = {
     "dead letters of what was spilled": SPILLED_LETTERS,
     "loads": LOADS,
     "loads of what is redriven": LOADED_REDRIVES,
+    "loads beside latecomers": LOADED_LATECOMERS,
 }
