@@ -31,6 +31,7 @@ def shown(told: Told) -> Iterator[str]:
         yield f"  loaded: {count(told['loaded'], 'object')} with {count(told['rows'], 'row')}{latest}"
         if told["set_aside"]:
             yield f"  SET ASIDE  {count(told['set_aside'], 'object')}: `aetherstream redshift failures` says why"
+    if "changes" in told:
         yield from _differences(told, sql=False)
     yield from _trouble(told)
 

@@ -60,17 +60,15 @@ def summary(target: LoadTarget, warehouse: Warehouse, seconds: float) -> Told:
     }
     try:
         totals = warehouse.totals(seconds)
-        found = warehouse.compare(seconds)
+        told |= {
+            "loaded": totals.loaded,
+            "rows": totals.rows,
+            "set_aside": totals.set_aside,
+            "last": None if totals.last is None else at(totals.last),
+        }
+        return {**told, **_differences(warehouse.compare(seconds))}
     except (Retryable, ConfigurationError) as error:
         return {**told, "trouble": str(error)}
-    return {
-        **told,
-        "loaded": totals.loaded,
-        "rows": totals.rows,
-        "set_aside": totals.set_aside,
-        "last": None if totals.last is None else at(totals.last),
-        **_differences(found),
-    }
 
 
 def at(seconds: float) -> str:

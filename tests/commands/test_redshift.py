@@ -119,6 +119,11 @@ def test_show_without_an_answer_of_the_warehouse_tells_the_rest_and_fails(stack:
     ]
 
 
+def test_show_tells_the_ledger_where_the_table_can_not_be_looked_at(stack: Stack) -> None:
+    stack.table.held_up = Retryable("statement timeout")
+    assert lines(stack, "show", code=1)[3:] == ["  loaded: 0 objects with 0 rows", "  TROUBLE  statement timeout"]
+
+
 def test_show_as_json_is_what_the_function_answers(stack: Stack) -> None:
     queue, sink = (json.loads(line) for line in lines(stack, "show", "--json"))
     assert queue == {"queue": {"waiting": 0, "taken": 0, "delayed": 0, "dead": 0}}

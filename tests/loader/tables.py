@@ -37,6 +37,8 @@ class Table:
     lacks: Differences = field(default_factory=Differences)
     error: AetherStreamError | None = None
     """Raised by whatever is asked."""
+    held_up: AetherStreamError | None = None
+    """Raised by a look at the table."""
 
     def load(self, load: Load, seconds: float, /) -> Loaded:
         raise AssertionError("nobody loads by hand")
@@ -73,6 +75,8 @@ class Table:
 
     def compare(self, seconds: float, /) -> Differences:
         self._ask(seconds)
+        if self.held_up is not None:
+            raise self.held_up
         return self.lacks
 
     def apply(self, found: Differences, seconds: float, /) -> list[str]:

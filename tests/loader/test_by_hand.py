@@ -88,6 +88,13 @@ def test_show_tells_what_it_can_where_the_warehouse_does_not_answer(world: World
     ]
 
 
+def test_show_tells_what_the_ledger_says_where_the_table_can_not_be_looked_at(world: World) -> None:
+    world.table.ledger = ledger(loaded("data/a"))
+    world.table.held_up = Retryable("statement timeout")
+    told = world.sink("show")
+    assert (told["loaded"], told["trouble"], "changes" in told) == (1, "statement timeout", False)
+
+
 def test_show_tells_of_a_queue_that_does_not_answer(world: World) -> None:
     world.queue.error = Retryable("throttled")
     answer = world.answer("show")
