@@ -16,6 +16,8 @@ from aetherstream.loader.failures import Lost
 from aetherstream.loader.parts import Load, Loaded, Staged
 from aetherstream.loader.sql_warehouse import SqlWarehouse
 from aetherstream.local.redshift import LocalRedshift
+from aetherstream.local.redshift.postgres import OWNER
+from aetherstream.local.redshift.wire import Wire
 from aetherstream.objects import Target, compressor
 from aetherstream.warehouse.check import Table
 from aetherstream.warehouse.contract import Contract
@@ -120,6 +122,15 @@ class Bench:
         """Keys below a prefix."""
         found = self.objects.s3.list_objects_v2(Bucket=self.objects.bucket, Prefix=prefix)
         return [entry["Key"] for entry in found.get("Contents", [])]
+
+    def own(self, sql: str) -> None:
+        """Run what the stand-in's own user does, and Redshift has other ways for: users and their passwords."""
+        path = (self.server.directory / "data").resolve() / ".s.PGSQL.5432"
+        wire = Wire.login(path, user=OWNER, database=self.server.database)
+        try:
+            wire.ask(sql)
+        finally:
+            wire.close()
 
     def run(self, sql: str) -> list[list[Any]]:
         """Run a statement on a connection of its own."""
