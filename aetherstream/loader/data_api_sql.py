@@ -111,7 +111,7 @@ def batch(target: LoadTarget, load: str, objects: Sequence[Staged], manifest: Ob
     ledger = Ledger(contract)
     entries = [Entry(each.location, each.etag, "loaded", load, 0.0, each.rows or 0) for each in objects]
     loading = copy(
-        contract, manifest, role=target.copy_role, compression=target.compression, region=target.bucket_region
+        contract, manifest, role=target.copy_role, compression=objects[0].compression, region=target.bucket_region
     )
     made = [
         spelled(ledger.lock()),

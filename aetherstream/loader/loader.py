@@ -293,14 +293,14 @@ def _wait(received: int) -> int:
 def _chunks(staged: Sequence[Staged], most: int) -> list[list[Staged]]:
     """Objects that may be loaded at once: of one compression, which a COPY has for all of its objects."""
     chunks: list[list[Staged]] = []
-    for _, group in groupby(sorted(staged, key=_suffix), key=_suffix):
+    for _, group in groupby(sorted(staged, key=_compression), key=_compression):
         objects = list(group)
         chunks += [objects[start : start + most] for start in range(0, len(objects), most)]
     return chunks
 
 
-def _suffix(each: Staged) -> str:
-    return each.key.rpartition(".")[2]
+def _compression(each: Staged) -> str:
+    return each.compression
 
 
 def _share(seconds_left: SecondsLeft, sinks: int) -> SecondsLeft:

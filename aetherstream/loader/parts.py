@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from aetherstream.objects import Compression
 from aetherstream.warehouse.ddl import Differences
 from aetherstream.warehouse.sql import ObjectRef
 
@@ -25,6 +26,11 @@ class Staged:
     def location(self) -> str:
         """`bucket/key`, as the ledger names it."""
         return f"{self.bucket}/{self.key}"
+
+    @property
+    def compression(self) -> Compression:
+        """As its key says; that of the pipeline may be another one by now."""
+        return "zstd" if self.key.endswith(".zst") else "gzip"
 
     @property
     def ref(self) -> ObjectRef:
@@ -91,7 +97,7 @@ class Load:
     id: str
     """Stands in the ledger rows and in logs."""
     objects: tuple[Staged, ...]
-    """Each once."""
+    """Each once, and all of one compression: a COPY has one for all of them."""
     put_manifest: PutManifest
     """Called with those that the ledger does not know yet."""
 

@@ -185,7 +185,7 @@ class SqlWarehouse:
             target.contract,
             manifest,
             role=target.copy_role,
-            compression=target.compression,
+            compression=fresh[0].compression,
             region=target.bucket_region,
         )
         began = self._clock()
