@@ -58,6 +58,11 @@ def row(number: int, **values: Any) -> dict[str, Any]:
     return {EVENT_ID: f"{SHARD}:{number}:0", **(values or {"origin": "JFK"})}
 
 
+def ids(*numbers: int) -> list[str]:
+    """The event ids of `row`."""
+    return sorted(f"{SHARD}:{number}:0" for number in numbers)
+
+
 @dataclass
 class World:
     """One sink, unless a test adds another."""
@@ -110,6 +115,10 @@ class World:
         body = compressor("zstd" if key.endswith("zst") else "gzip", 1)(lines, epoch)
         put(self.objects, BUCKET, key, body, {"aether-count": str(len(rows))}, epoch)
         return key
+
+    def staged(self, *numbers: int) -> list[str]:
+        """Put an object with a row for each number."""
+        return [self.stage(self.key(number), row(number)) for number in numbers]
 
     def empty(self, key: str, epoch: int = 2) -> None:
         put(self.objects, BUCKET, key, empty_object(key, epoch), {"aether-count": "0"}, epoch)
