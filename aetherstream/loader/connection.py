@@ -221,7 +221,10 @@ class Kept:
         """Return a connection that lives, with so many seconds for what follows. Raises as `Connect`."""
         due = self._clock() + seconds
         kept = self._connection
-        if kept is not None and not self._is_good(kept, min(_PROBE_SECONDS, seconds)):
+        if kept is not None and self._clock() - kept.born > LIFETIME:
+            self.close()
+            kept = None
+        if kept is not None and not self._lives(kept, min(_PROBE_SECONDS, seconds)):
             self.lost()
             kept = None
         if kept is None:
@@ -256,11 +259,8 @@ class Kept:
             _log.info("the session before, %d, can't be ended: %s", stray, refused)
         kept.rollback()
 
-    def _is_good(self, kept: Connection, seconds: float) -> bool:
-        now = self._clock()
-        if now - kept.born > LIFETIME:
-            return False
-        if now - kept.used <= IDLE_SECONDS:
+    def _lives(self, kept: Connection, seconds: float) -> bool:
+        if self._clock() - kept.used <= IDLE_SECONDS:
             return True
         try:
             kept.allow(seconds)

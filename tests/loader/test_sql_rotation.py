@@ -97,7 +97,7 @@ def test_a_warehouse_that_does_not_answer_may_work_later(bench: Bench) -> None:
 
 
 # The driver makes its context in a way that Python no longer likes.
-@pytest.mark.filterwarnings("ignore:ssl.SSLContext:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:ssl:DeprecationWarning")
 def test_tls_is_asked_for_unless_it_is_turned_off(bench: Bench) -> None:
     # The stand-in has none.
     with pytest.raises(Retryable, match="Server refuses SSL"):

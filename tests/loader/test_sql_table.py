@@ -101,8 +101,8 @@ def test_a_ledger_that_is_not_ours_is_refused(bench: Bench) -> None:
     found = bench.warehouse().compare(SECONDS)
     assert [str(refusal) for refusal in found.refusals] == [
         (
-            f"{bench.schema}.aetherstream_loads: lacks at, error, etag, load_id, object, rows, state; it is no ledger of"
-            " ours: rename it"
+            f"{bench.schema}.aetherstream_loads: lacks at, error, etag, load_id, object, rows, state; it is no"
+            " ledger of ours: rename it"
         )
     ]
 
@@ -129,8 +129,8 @@ def test_a_table_with_several_rows_a_key_is_not_taken_for_one_of_upserts(bench: 
     found = bench.warehouse(bench.target(upserting(schema=bench.schema))).compare(SECONDS)
     assert [str(refusal) for refusal in found.refusals] == [
         (
-            "flight_id: 1 keys have several rows each in the table (it was kept by append), and an upsert keeps one row a"
-            " key; remove all but the newest row of each key, or make a new table"
+            "flight_id: 1 keys have several rows each in the table (it was kept by append), and an upsert keeps one row"
+            " a key; remove all but the newest row of each key, or make a new table"
         )
     ]
 
