@@ -24,6 +24,7 @@ from aetherstream.local.environment import Clients
 from aetherstream.local.redshift import LocalRedshift
 from aetherstream.pipeline import load
 from tests.commands.test_redshift import call
+from tests.docs.markdown import blocks
 
 pytestmark = pytest.mark.integration
 
@@ -45,6 +46,11 @@ sinks:
       columns: {{origin: char(3), distance: integer}}
 quarantine: {{s3: {{bucket: {bucket}}}}}
 """
+
+
+PAGE_SQL = [
+    block.text for block in blocks(Path(__file__).parents[2] / "docs/operations/redshift.md") if block.kind == "sql"
+]
 
 
 class Context:
@@ -207,23 +213,72 @@ def test_an_object_that_is_still_wrong_is_set_aside_again(stack: Stack, connecti
     assert rows(connection) == [("a:1:0", "JFK")]
 
 
-def test_without_its_ledger_rows_everything_is_loaded_again_and_each_event_stays_one_row(
-    stack: Stack, connection: Connection
-) -> None:
+def statements(chosen: str, schema: str, place: str = "") -> list[str]:
+    """Those of the operations page's block that holds a text."""
+    [block] = [found for found in PAGE_SQL if chosen in found]
+    text = block.replace("public.", f"{schema}.").replace("<bucket/key>", place.removeprefix("s3://"))
+    return [statement for statement in map(str.strip, text.split(";")) if statement]
+
+
+def run(connection: Connection, statements: list[str]) -> list[list[Any]]:
+    """Run each by itself, as a console does; the rows of the last one."""
+    connection.rollback()
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        found = [list(row) for row in cursor.fetchall()] if cursor.description else []
+    connection.autocommit = False
+    return found
+
+
+def test_a_table_and_its_ledger_emptied_as_the_page_says_are_filled_again(stack: Stack, connection: Connection) -> None:
     stack.lines("apply")
     stack.stage("a", {"origin": "JFK"})
     stack.stage("b", {"origin": "LGA"})
     stack.lines("backfill")
     stack.load()
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM flights WHERE origin = 'JFK'")
-        cursor.execute("DELETE FROM aetherstream_loads WHERE target = 'flights'")
-    connection.commit()
+    run(connection, statements("LOCK public", stack.schema))
+    assert rows(connection) == []
     assert stack.lines("backfill", "--dry-run")[0] == "  2 staged objects = 2 not in the ledger"
     stack.lines("backfill")
     stack.load()
     assert rows(connection) == [("a:1:0", "JFK"), ("b:1:0", "LGA")]
     assert stack.lines("backfill") == ["  2 staged objects = 2 loaded"]
+
+
+def test_an_object_that_was_rewritten_is_loaded_when_its_row_is_taken_out(stack: Stack, connection: Connection) -> None:
+    stack.lines("apply")
+    place = stack.stage("a", {"origin": "JFK"})
+    stack.lines("backfill")
+    stack.load()
+    stack.stage("a", {"origin": "JFK"}, {"origin": "LGA"})
+    assert stack.lines("backfill") == ["  1 staged object = 1 loaded"]
+    run(connection, statements("WHERE target = 'flights' AND object", stack.schema, place))
+    stack.lines("backfill")
+    stack.load()
+    assert rows(connection) == [("a:1:0", "JFK"), ("a:1:1", "LGA")]
+
+
+def test_the_record_of_a_loss_can_be_taken_out_of_the_failures(stack: Stack, connection: Connection) -> None:
+    stack.lines("apply")
+    stack.stage("a", {"origin": "JFK"})
+    bad = stack.stage("b", {"origin": "too long"})
+    stack.lines("backfill")
+    stack.load()
+    run(connection, statements("state = 'failed'", stack.schema, bad))
+    assert stack.lines("failures") == ["  nothing is set aside"]
+
+
+def test_the_ledger_tells_what_came_when_and_can_be_pruned(stack: Stack, connection: Connection) -> None:
+    stack.lines("apply")
+    stack.stage("a", {"origin": "JFK"}, {"origin": "LGA"})
+    stack.lines("backfill")
+    stack.load()
+    [[_, objects, total]] = run(connection, statements("DATE_TRUNC", stack.schema))
+    assert (objects, total) == (1, 2)
+    run(connection, statements("INTERVAL", stack.schema))
+    assert stack.lines("backfill") == ["  1 staged object = 1 loaded"]
 
 
 def test_before_there_is_a_ledger_its_commands_say_what_makes_it(stack: Stack) -> None:
