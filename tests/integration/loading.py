@@ -67,8 +67,7 @@ class Loading:
     def stage(self, part: str, number: int, *rows: dict[str, Any]) -> ObjectRef:
         """Put an object of rows by hand, as one of a batch that is completed long since; it is announced as any is."""
         shard, item = next(iter(self.ground.progress().items()))
-        first = item.completed.rpartition("-")[0]
-        key = f"drill/staging/rows/part={part}/{shard}-{first}-{number:06}.ndjson.gz"
+        key = f"drill/staging/rows/part={part}/{shard}-{item.completed}-{number:06}.ndjson.gz"
         body = gzip.compress("".join(f"{json.dumps(row)}\n" for row in rows).encode())
         self.stack.clients.s3.put_object(
             Bucket=self.ground.bucket, Key=key, Body=body, Metadata={"aether-count": f"{len(rows)}"}
