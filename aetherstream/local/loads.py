@@ -69,8 +69,9 @@ def wait_for_loads(
             return
         if time.monotonic() > until:
             raise UsageError(
-                f"after {timeout:.0f} s not everything is loaded: {found.visible} messages wait, {found.taken} are with a "
-                f"loader or put back for a while, {found.delayed} are new; `aetherstream redshift show` says more"
+                f"after {timeout:.0f} s not everything is loaded: {found.visible} messages wait, {found.taken} are "
+                f"with a loader or put back for a while, {found.delayed} are new; `aetherstream redshift show` says "
+                "more"
             )
         pause(_PAUSE)
 
