@@ -6,9 +6,9 @@ thousand parsed events kept until the end cost a third more (docs/adr/0002-batch
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any
 
 import msgspec
@@ -28,21 +28,24 @@ class OwnLines:
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
-        self._members: list[int] = []
+        self._members: list[Sequence[int]] = []
+        self._count = 0
         self._by_index: dict[int, bytes] = {}
 
-    def append(self, lines: bytes, members: Iterable[int]) -> None:
+    def append(self, lines: bytes, members: Sequence[int]) -> None:
         """Add the lines of some events, whose indices are greater than those before."""
         self._parts.append(lines)
-        self._members += members
+        self._members.append(members)
+        self._count += len(members)
 
     def of(self, indices: Sequence[int]) -> bytes:
         """The lines of several events (ascending indices), one behind the other."""
-        if len(indices) == len(self._members):
+        if len(indices) == self._count:
             return b"".join(self._parts)
         # Only now: many objects hold every line, and finding their ends takes a fifth of the time of writing them.
-        if len(self._by_index) < len(self._members):
-            self._by_index = dict(zip(self._members, b"".join(self._parts).splitlines(keepends=True), strict=True))
+        if len(self._by_index) < self._count:
+            lines = b"".join(self._parts).splitlines(keepends=True)
+            self._by_index = dict(zip(chain.from_iterable(self._members), lines, strict=True))
         return b"".join(map(self._by_index.__getitem__, indices))
 
 
