@@ -109,11 +109,10 @@ def _of_floats(values: Sequence[float]) -> Exact:
         return Exact(numerator, denominator.bit_length() - 1, True)
     if len(parts) == 2:
         other, finer = second.as_integer_ratio()
-        # Of different denominators the greater one's numerator is odd, and so is the sum: nothing to cancel.
+        # What is left over is less than the last digit of the first. Its numerator is odd, so the sum's is: nothing to
+        # cancel.
         if finer > denominator:
             return Exact(numerator * (finer // denominator) + other, finer.bit_length() - 1, True)
-        if finer < denominator:
-            return Exact(numerator + other * (denominator // finer), denominator.bit_length() - 1, True)
     return _of_ratios(parts)
 
 

@@ -192,6 +192,14 @@ def test_equal_times_are_told_apart_by_their_places() -> None:
     assert (first.result(first.fold(Column.of(rows))), last.result(last.fold(same))) == ("a", "c")
 
 
+@pytest.mark.parametrize("kind", ["min", "max"])
+def test_equal_numbers_of_different_types_have_one_state(kind: str) -> None:
+    own = make(kind)
+    for values in ([1, 1.0], [1.0, 1]):
+        assert own.dump(own.fold(column(*values))).hex() == "0101026901"
+    assert {own.dump(own.fold(column(value))).hex() for value in (0.0, -0.0)} == {"0101026900"}
+
+
 class _Contract(AccumulatorContract):
     own: Folding[Any]
     sample: tuple[Any, ...] = (3, -2.5, 3, 0, 10**20, 1e300, -1e-300, 0.1, 2**53 + 1)

@@ -91,6 +91,17 @@ def test_beyond_the_capacity_counts_stay_within_the_error_that_is_told(values: l
     assert found.error <= len(values) / 9
 
 
+def test_errors_of_many_parts_add_up() -> None:
+    rng = random.Random(5)
+    own = TopK(k=5, capacity=8)
+    values = [int(rng.paretovariate(0.6)) for _ in range(3000)]
+    parts = [own.fold(Column.of(rows_of(values[at : at + 50]))) for at in range(0, 3000, 50)]
+    found: Heavy = merged_anyhow(own, parts, rng)
+    true = {canonical(value): count for value, count in Counter(values).items()}
+    short = max(count - found.counts.get(value, 0) for value, count in true.items())
+    assert (0 < short <= found.error <= 3000 / 9, found.counts.keys() <= true.keys()) == (True, True)
+
+
 @given(values=st.lists(st.integers(0, 12), max_size=100), seed=st.integers(0, 2**32))
 def test_an_error_is_told_just_when_there_are_more_values_than_the_capacity(values: list[int], seed: int) -> None:
     rng = random.Random(seed)
