@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Protocol
 
 import boto3
@@ -128,32 +129,33 @@ class LoaderApp:
         return {"state": "done" if result["Status"] == "SUCCESS" else "failed", "message": result["Reason"]}
 
 
-class Unstarted:
-    """The loader function that could not be composed: it tells a deployment, and fails whatever else it is asked."""
+class Loading:
+    """The loader function, also where it can't be composed: a deployment that waits for an answer gets one then.
 
-    def __init__(self, error: ConfigurationError, respond: Respond = respond) -> None:
-        self._error = error
+    It is tried again with each event: a right that was missing may be there by now.
+    """
+
+    def __init__(self, start: Callable[[], LoaderApp], respond: Respond = respond) -> None:
+        """Compose it; what hinders is kept for the first event. `start` raises ConfigurationError."""
+        self._start = start
         self._respond = respond
+        self._app: LoaderApp | None = None
+        with suppress(ConfigurationError):
+            self._app = start()
 
-    def handle(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG002
-        """Answer a deployment; raises ConfigurationError for anything else."""
-        if "ResponseURL" not in event:
-            raise self._error
-        told: dict[str, Any] = {"state": "failed", "message": str(self._error)}
-        if event.get("RequestType") == "Delete":
-            told = {"state": "done", "sinks": []}
-        result = result_of(event, told, "unknown")
-        self._respond(event["ResponseURL"], result)
-        return {"state": "failed", "message": str(self._error)}
-
-
-def start_or_tell() -> LoaderApp | Unstarted:
-    """Compose the loader function; where that fails, what says so, also to a deployment that waits for an answer."""
-    try:
-        return start_loader()
-    except ConfigurationError as error:
-        Logger().error("the loader can't start", extra={"cause": str(error)})
-        return Unstarted(error)
+    def handle(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        """Handle one event. Raises ConfigurationError where the function can't be composed."""
+        try:
+            self._app = self._app or self._start()
+        except ConfigurationError as error:
+            if "ResponseURL" not in event:
+                raise
+            told = {"state": "failed", "message": str(error)}
+            if event.get("RequestType") == "Delete":
+                told = {"state": "done"}
+            self._respond(event["ResponseURL"], result_of(event, told, "unknown"))
+            return told
+        return self._app.handle(event, context)
 
 
 def start_loader(settings: Settings | None = None) -> LoaderApp:

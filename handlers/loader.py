@@ -5,7 +5,8 @@ from typing import Any
 from aetherstream import loader_app
 from aetherstream.startup import LambdaContext
 
-_app = loader_app.start_or_tell()
+# A mistake in the deployment shows in one message; also to the deployment itself, if it waits for the tables.
+_app = loader_app.Loading(loader_app.start_loader)
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ import pytest
 from aetherstream.errors import ConfigurationError, Retryable
 from aetherstream.loader.data_api import DataApiWarehouse
 from aetherstream.loader.sql_warehouse import SqlWarehouse
-from aetherstream.loader_app import LoaderApp, Unstarted, loader_of, start_loader, warehouse_of
+from aetherstream.loader_app import LoaderApp, Loading, loader_of, start_loader, warehouse_of
 from aetherstream.pipeline import load
 from aetherstream.settings import from_environment
 from aetherstream.testing.builders import SHARD, STREAM
@@ -79,11 +79,11 @@ class App:
     """The function, composed by its first event: its logger takes the standard output that it meets then."""
 
     def __init__(self, world: World, folder: Path, responses: list[tuple[str, Mapping[str, Any]]]) -> None:
-        self._made = partial(made, world, folder, responses)
+        self.make = partial(made, world, folder, responses)
         self._app: LoaderApp | None = None
 
     def handle(self, event: dict[str, Any], context: Context) -> dict[str, Any]:
-        self._app = self._app or self._made()
+        self._app = self._app or self.make()
         return self._app.handle(event, context)
 
 
@@ -304,23 +304,56 @@ def test_a_bug_is_answered_too(world: World, app: App, responses: list[tuple[str
     assert [(result["Status"], result["Reason"]) for _, result in responses] == [("FAILED", "KeyError('oops')")]
 
 
-def test_a_function_that_can_t_start_answers_a_deployment(responses: list[tuple[str, Mapping[str, Any]]]) -> None:
-    app = Unstarted(ConfigurationError("no such bucket"), lambda url, result: responses.append((url, result)))
-    app.handle(DEPLOYMENT, Context())
-    assert [(result["Status"], result["Reason"]) for _, result in responses] == [("FAILED", "no such bucket")]
+class Starts:
+    """What composes the function: fails so many times."""
+
+    def __init__(self, make: Callable[[], LoaderApp], failures: int) -> None:
+        self.make = make
+        self.failures = failures
+
+    def __call__(self) -> LoaderApp:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise ConfigurationError("no such bucket")
+        return self.make()
 
 
-def test_a_function_that_can_t_start_does_not_keep_a_stack_from_being_deleted(
-    responses: list[tuple[str, Mapping[str, Any]]],
+@pytest.mark.parametrize(
+    ("request_type", "status"), [("Create", "FAILED"), ("Update", "FAILED"), ("Delete", "SUCCESS")]
+)
+def test_a_function_that_can_t_start_answers_a_deployment(
+    app: App, responses: list[tuple[str, Mapping[str, Any]]], request_type: str, status: str
 ) -> None:
-    app = Unstarted(ConfigurationError("no such bucket"), lambda url, result: responses.append((url, result)))
-    app.handle({**DEPLOYMENT, "RequestType": "Delete"}, Context())
-    assert [result["Status"] for _, result in responses] == ["SUCCESS"]
+    loading = Loading(Starts(app.make, 2), lambda url, result: responses.append((url, result)))
+    loading.handle({**DEPLOYMENT, "RequestType": request_type}, Context())
+    assert [result["Status"] for _, result in responses] == [status]
 
 
-def test_a_function_that_can_t_start_fails_whatever_else_it_is_asked() -> None:
+def test_a_deployment_is_told_why_the_function_can_t_start(
+    app: App, responses: list[tuple[str, Mapping[str, Any]]]
+) -> None:
+    Loading(Starts(app.make, 2), lambda url, result: responses.append((url, result))).handle(DEPLOYMENT, Context())
+    assert responses[0][1]["Reason"] == "no such bucket"
+
+
+def test_a_function_that_can_t_start_fails_whatever_else_it_is_asked(app: App) -> None:
     with pytest.raises(ConfigurationError, match="no such bucket"):
-        Unstarted(ConfigurationError("no such bucket")).handle({"Records": []}, Context())
+        Loading(Starts(app.make, 2)).handle({"Records": []}, Context())
+
+
+def test_a_function_that_could_not_start_tries_again_with_the_next_event(app: App) -> None:
+    loading = Loading(Starts(app.make, 2))
+    with pytest.raises(ConfigurationError):
+        loading.handle({"Records": []}, Context())
+    assert loading.handle({"Records": []}, Context()) == {"batchItemFailures": []}
+
+
+def test_a_function_that_started_is_composed_once(app: App) -> None:
+    starts = Starts(app.make, 0)
+    loading = Loading(starts)
+    for _ in range(3):
+        loading.handle({"Records": []}, Context())
+    assert starts.failures == -1
 
 
 # -- Starting ---------------------------------------------------------------------------------------------------------
