@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from redshift_connector.core import Connection
 from redshift_connector.error import ProgrammingError
 
-from aetherstream.encoded import encode
 from aetherstream.objects import compressor
 from aetherstream.warehouse.check import Table
 from aetherstream.warehouse.contract import Contract, Distribution
@@ -143,7 +142,7 @@ def test_what_passes_the_check_loads_unaltered(redshift: Warehouse, data: st.Dat
     wrong = Table(contract).check(events)
     fit = [event for index, event in enumerate(events) if index not in wrong]
     assume(fit)
-    rows = Rows(contract).of_lines(b"".join(encode(event) + b"\n" for event in fit))
+    rows = Rows(contract).of(fit)
     staged = [(exact if kind == "super" else json.loads)(row)["c"] for row in rows.splitlines()]
     redshift.run(create_table(contract))
     redshift.load(contract, rows)
@@ -195,7 +194,7 @@ def event(number: int, key: str, version: int, origin: str = "JFK") -> dict[str,
 
 
 def rows(contract: Contract, events: Sequence[dict[str, Any]]) -> bytes:
-    return Rows(contract).of_lines(b"".join(encode(each) + b"\n" for each in events))
+    return Rows(contract).of(events)
 
 
 def test_append_takes_each_event_once_however_often_it_comes(redshift: Warehouse) -> None:
