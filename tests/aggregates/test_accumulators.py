@@ -132,7 +132,7 @@ def test_a_declaration_that_cannot_work_says_what_is_wrong(kind: str, options: d
         ("variance", {"population": True}, "variance"),
         ("distinct", {}, "distinct(12,384)"),
         ("quantiles", {"at": [0.5]}, "quantiles(0.01,1024)"),
-        ("top_k", {"k": 3}, "top_k(100)"),
+        ("top_k", {"k": 3}, "top_k(256)"),
         ("rate", {"of_field": True}, "rate(field)"),
         (
             "custom",

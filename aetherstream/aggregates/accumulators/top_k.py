@@ -23,7 +23,7 @@ class TopK(Folding[Heavy]):
 
     Args:
         k: How many are delivered.
-        capacity: How many are kept; by default ten times `k`, 100 at least. A value takes up to 269 bytes.
+        capacity: How many are kept; by default ten times `k`, 256 at least. A value takes up to 269 bytes.
 
     Raises:
         ConfigurationError: an argument is out of its bounds.
@@ -34,11 +34,11 @@ class TopK(Folding[Heavy]):
 
     def __init__(self, k: int = 10, capacity: int | None = None) -> None:
         self._k = k
-        self._capacity = max(10 * k, 100) if capacity is None else capacity
+        self._capacity = min(max(10 * k, 256), 1000) if capacity is None else capacity
         if not 1 <= k <= self._capacity <= 1000:
             raise ConfigurationError(
                 f"top_k: k is {k}, capacity {self._capacity}; k can be 1 to 1000, "
-                "and capacity k to 1000 (10 × k by default)"
+                "and capacity k to 1000 (10 × k by default, 256 at least)"
             )
         self.max_bytes = 16 + 269 * self._capacity
 
