@@ -143,6 +143,19 @@ class _Counted:
         return lambda *args, **named: self._steps.call(name, lambda: method(*args, **named))
 
 
+class Patient:
+    """boto3's client, that looks at a statement when it is over: each load takes the same number of calls."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def describe_statement(self, **request: Any) -> Any:
+        return self._client.describe_statement(**request, WaitTimeSeconds=30)
+
+
 class Refusing:
     """boto3's client, whose submissions of batches are refused with an error's code as often as `times`."""
 

@@ -16,7 +16,7 @@ from aetherstream.errors import ConfigurationError, Retryable
 from aetherstream.loader.parts import CopyFailed, Staged
 from aetherstream.local.redshift.data_api import LocalDataApi
 from tests.data_api_fixture import client_of
-from tests.loader.data_api.bench import Crash, DataBench, Refusing, Steps, soon
+from tests.loader.data_api.bench import Crash, DataBench, Patient, Refusing, Steps, soon
 from tests.loader.sql_bench import SECONDS, event, summary
 from tests.warehouse.contracts import upserting
 
@@ -141,7 +141,7 @@ def test_a_process_that_ends_at_any_step_leaves_a_load_that_the_next_one_settles
         number += 1
         staged = bench.stage([event(2 * number, f"{number}"), event(2 * number + 1, f"{number}", 2)], contract)
         steps = Steps(number, after=after)
-        broken = bench.through(target, steps.client(bench.client), memories=steps.memories(bench.memories))
+        broken = bench.through(target, steps.client(Patient(bench.client)), memories=steps.memories(bench.memories))
         load = bench.load(staged)
         try:
             broken.load(load, SECONDS)
@@ -166,7 +166,7 @@ def test_an_answer_that_is_lost_at_any_step_leaves_each_row_once(bench: DataBenc
         number += 1
         staged = bench.stage([event(number)])
         steps = Steps(number, after=after, lost=True)
-        broken = bench.through(client=steps.client(bench.client))
+        broken = bench.through(client=steps.client(Patient(bench.client)))
         load = bench.load(staged)
         try:
             broken.load(load, SECONDS)

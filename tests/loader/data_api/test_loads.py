@@ -138,6 +138,18 @@ def test_an_object_that_gets_a_new_chance_is_tried_again(bench: DataBench) -> No
     assert summary(warehouse.load(bench.load(better), SECONDS)) == (["a"], [], 1)
 
 
+def test_an_object_that_another_set_aside_gets_its_new_chance_too(bench: DataBench) -> None:
+    """A process that ends between the ledger and the memory leaves the same."""
+    warehouse = bench.made()
+    poison = bench.put(POISON, 1, name="a")
+    with pytest.raises(CopyFailed):
+        warehouse.load(bench.load(poison), SECONDS)
+    bench.warehouse(bench.target(auth="password")).set_aside({poison: "bad"}, "x", SECONDS)
+    warehouse.forget([poison.location], SECONDS)
+    better = bench.put(POISON.replace(b"TOOLONG", b"JFK"), 1, name="a")
+    assert summary(warehouse.load(bench.load(better), SECONDS)) == (["a"], [], 1)
+
+
 def test_an_object_that_is_gone_is_named(bench: DataBench) -> None:
     warehouse = bench.made()
     there, gone = bench.stage([event(1)]), bench.stage([event(2)])
