@@ -6,7 +6,7 @@ The columns of a batch's parts are read while their events are warm and put toge
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ConfigurationError, Rejected
@@ -26,9 +26,9 @@ class Columns:
     times: list[float]
     """Event times, epoch seconds."""
     places: Sequence[Place] = ()
-    """Only first, last and a user's accumulators ask for them."""
-    arrivals: Sequence[float] = field(default=())
-    """When each event's record arrived, epoch seconds; needed for a limit of the future only."""
+    """Of the whole batch; only first, last and a user's accumulators ask for them (`column.Places` makes them then)."""
+    arrivals: Sequence[float] = ()
+    """When each event's record arrived, epoch seconds; of the whole batch, needed for a limit of the future only."""
 
     def __len__(self) -> int:
         return len(self.times)

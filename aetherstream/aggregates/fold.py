@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from math import floor
 from operator import itemgetter
 from typing import Any
 
@@ -182,10 +183,14 @@ def _overlapping(
     late: Late,
 ) -> Buckets:
     out: defaultdict[Any, list[int]] = defaultdict(list)
+    assigned: dict[int, tuple[Window, ...]] = {}
     for index, (time, group) in enumerate(zip(times, groups, strict=True)):
         if index not in excluded:
             closed = late.get(index, ())
-            for window in windows.assign(time):
+            second = floor(time)  # whole seconds decide
+            if second not in assigned:
+                assigned[second] = windows.assign(second)
+            for window in assigned[second]:
                 if window not in closed:
                     out[window, group].append(index)
     return out

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..errors import ConfigurationError
 
-MOST_WINDOWS = 100
+MOST_WINDOWS = 300
 """Most windows that one event may belong to: each costs a fold and a write."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -171,6 +171,12 @@ def test_late_events_are_told_and_left_out() -> None:
     assert (found(own, folded), folded.late) == ({(3600, '["AA"]'): {"n": 1}}, {0: (HOUR,)})
 
 
+def test_an_event_that_is_refused_is_not_late_as_well() -> None:
+    own = aggregate(MEAN)
+    folded = fold(own, columns([{"carrier": "AA", "delay": "x", "t": 10}], own), watermark=3600)
+    assert (folded.partials, list(folded.refused), folded.late) == ({}, [0], {})
+
+
 def test_nothing_is_late_before_the_watermark_has_passed_the_lateness() -> None:
     own = aggregate(lateness=100)
     folded = fold(own, columns([{"carrier": "AA", "t": 10}], own), watermark=3699.9)
@@ -225,6 +231,12 @@ def test_the_groups_that_a_window_has_already_count() -> None:
     own = aggregate(max_groups=2)
     folded = fold(own, columns([{"carrier": name} for name in "ABC"], own), known={HOUR: {'["B"]', '["Z"]'}})
     assert (found(own, folded), sorted(folded.refused)) == ({(0, '["B"]'): {"n": 1}}, [0, 2])
+
+
+def test_a_window_that_is_full_already_takes_no_single_group_more() -> None:
+    own = aggregate(max_groups=2)
+    folded = fold(own, columns([{"carrier": "A"}], own), known={HOUR: {'["B"]', '["Z"]'}})
+    assert (folded.partials, list(folded.refused)) == ({}, [0])
 
 
 def test_each_window_has_room_of_its_own() -> None:

@@ -89,6 +89,8 @@ def test_beyond_the_capacity_counts_stay_within_the_error_that_is_told(values: l
     true = {canonical(value): count for value, count in Counter(values).items()}
     assert all(0 <= count - found.counts.get(value, 0) <= found.error for value, count in true.items())
     assert found.error <= len(values) / 9
+    assert len(found.counts) <= 8
+    assert all(count > 0 for count in found.counts.values())
 
 
 def test_errors_of_many_parts_add_up() -> None:

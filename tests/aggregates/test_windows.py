@@ -122,7 +122,7 @@ def test_the_watermark_is_the_least_of_the_live_shards(live: list[float | None],
         (lambda: Session(-1), "gap of a window is -1 s"),
         (lambda: Hopping(5, 0), "every of a window is 0 s"),
         (lambda: Hopping(5, 6), "a hopping window of 5 s every 6 s would leave events out"),
-        (lambda: Hopping(101, 1), "puts each event into 101 windows: 100 are the most"),
+        (lambda: Hopping(601, 2), "puts each event into 301 windows: 300 are the most"),
     ],
 )
 def test_windows_that_cannot_work_say_why(make: object, message: str) -> None:
