@@ -74,7 +74,7 @@ class Sender:
 
 def run(flights: int, console: Console) -> Findings:
     """Run the stack, send the flights, wait for the end, and count what is there."""
-    console.rule("[bold]AetherStream[/bold]: Kinesis → Lambda → S3, OpenSearch and Redshift, on this machine")
+    console.rule("[bold]AetherStream[/bold]: Kinesis → Lambda → S3, OpenSearch, Redshift, on this machine")
 
     def say(step: str) -> None:
         console.print(f"  {step}", highlight=False)
@@ -103,8 +103,11 @@ def run(flights: int, console: Console) -> Findings:
             seconds = time.monotonic() - started
             if stack.warehouse is not None:
                 _watch_loads(stack, bars)
+            loaded_after = time.monotonic() - started - seconds
         login = stack.warehouse.login if stack.warehouse is not None else None
-        return collect(stack, expectation(flights), seconds, index, login)
+        found = collect(stack, expectation(flights), seconds, index, login)
+        found.loaded_after = loaded_after
+        return found
 
 
 def _watch(stack: Stack, sender: Sender, bars: Progress) -> None:

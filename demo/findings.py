@@ -49,6 +49,8 @@ class Findings:
     """What OpenSearch has; None where the run was without."""
     warehouse: Warehoused | None = None
     """What the stand-in for Redshift has; None where the run was without."""
+    loaded_after: float = 0.0
+    """Seconds from the last record that was processed to the last load."""
 
     @property
     def records_in(self) -> int:

@@ -95,7 +95,8 @@ def _delivered_to_search(found: Findings) -> list[tuple[str, str, str]]:
 def _delivered_to_warehouse(found: Findings) -> list[tuple[str, str, str]]:
     if found.warehouse is None:
         return []
-    return [("delivered to warehouse", f"{found.warehouse.rows:,}", f"rows of {TABLE}, by COPY from staged objects")]
+    note = f"rows, by COPY, in a stand-in for Redshift; complete {found.loaded_after:.0f} s after the last record"
+    return [("delivered to warehouse", f"{found.warehouse.rows:,}", note)]
 
 
 def _show_quarantine(found: Findings, console: Console) -> None:
@@ -132,7 +133,7 @@ def _show_search(found: Searched, console: Console) -> None:
 
 def _show_warehouse(found: Warehoused, console: Console) -> None:
     query = CARRIERS.format(table=TABLE)
-    console.print("\n  a query in the warehouse, and what it gave:\n", highlight=False)
+    console.print("\n  a query in the warehouse, the stand-in for Redshift, and what it gave:\n", highlight=False)
     console.print("    " + query.replace("\n", "\n    "), highlight=False, soft_wrap=True)
     _show_rows(COLUMNS, found.carriers, console)
 
