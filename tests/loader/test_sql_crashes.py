@@ -4,19 +4,25 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from boto3 import Session
 
 from aetherstream.errors import Retryable
+from aetherstream.loader.connection import Connection
 from aetherstream.loader.entry import APPLICATION, connector
+from aetherstream.loader.parts import Loaded
+from aetherstream.local.redshift import LocalRedshift
 from aetherstream.warehouse.contract import Contract
 from aetherstream.warehouse.sql import Style
 from tests.loader.cut import Cut, What
 from tests.loader.microburst import Microburst
 from tests.loader.sql_bench import SECONDS, Bench, Breaks, Row, event, summary
+from tests.redshift_fixture import Objects
 from tests.warehouse.contracts import flights, upserting
 
 pytestmark = pytest.mark.integration
@@ -66,7 +72,22 @@ def test_a_load_that_breaks_at_any_statement_is_done_once_by_the_next(
         again = healthy.load(bench.load(staged), SECONDS)
         assert again.fresh | set(again.known) == {staged.location}
         assert bench.ids() == ids_of(how, number)
+        counted = bench.run(f'SELECT COUNT(*), COUNT(DISTINCT object) FROM "{bench.schema}".aetherstream_loads')
+        assert counted == [[number, number]]
     assert number > 10
+
+
+def test_a_manifest_that_can_not_be_written_leaves_nothing_behind(bench: Bench) -> None:
+    warehouse = bench.ready()
+    staged = bench.stage([event(1)], name="a")
+
+    def put() -> None:
+        raise Retryable("S3 is away")
+
+    with pytest.raises(Retryable, match="S3 is away"):
+        warehouse.load(bench.load(staged, put=put), SECONDS)
+    # The lock is free, for others too.
+    assert summary(bench.warehouse().load(bench.load(staged), 5.0)) == (["a"], [], 1)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -183,6 +204,10 @@ def test_a_server_that_ends_the_session_in_a_load_is_asked_again(bench: Bench) -
 
 @pytest.mark.parametrize("how", ["append", "merge"])
 def test_loads_at_once_of_the_same_objects_bring_each_row_once(bench: Bench, how: str) -> None:
+    load_at_once(bench, how)
+
+
+def load_at_once(bench: Bench, how: str) -> None:
     contract, style = kept_by(how, bench.schema)
     bench.ready(contract, style=style)
     staged = [bench.stage(three(number), contract) for number in range(1, 9)]
@@ -201,6 +226,56 @@ def test_loads_at_once_of_the_same_objects_bring_each_row_once(bench: Bench, how
     assert sorted(where for fresh in found for where in fresh) == sorted(each.location for each in staged)
     assert bench.ids() == ids_of(how, 8)
     assert bench.run(f'SELECT COUNT(*) FROM "{bench.schema}".aetherstream_loads') == [[8]]
+
+
+class Early:
+    """A connection whose transactions have their snapshot before the lock; and another load is done between the two."""
+
+    def __init__(self, connection: Connection, between: Iterator[Callable[[], object]]) -> None:
+        self._connection = connection
+        self._between = between
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def run(self, query: Any, /) -> Any:
+        if getattr(query, "sql", "").startswith("LOCK"):
+            self._connection.run("SELECT 1")
+            for work in self._between:
+                work()
+                break
+        return self._connection.run(query)
+
+
+def test_a_load_whose_snapshot_is_older_than_its_lock_conflicts_by_its_turn(bench: Bench) -> None:
+    contract, style = kept_by("append", bench.schema)
+    other = bench.ready(contract, style=style)
+    target = bench.target(contract)
+    staged = [bench.stage(three(number), contract, name=f"o{number}") for number in range(1, 5)]
+    connect = connector(target.warehouse, Session())
+    others: list[Loaded] = []
+    pauses: list[float] = []
+
+    def between() -> Iterator[Callable[[], object]]:
+        yield lambda: others.append(other.load(bench.load(*staged[:2]), SECONDS))
+
+    once = between()
+    warehouse = bench.warehouse(target, lambda seconds: Early(connect(seconds), once), sleep=pauses.append)
+    assert summary(warehouse.load(bench.load(*staged[1:]), SECONDS)) == (["o3", "o4"], ["o2"], 6)
+    assert [summary(found) for found in others] == [(["o1", "o2"], [], 6)]
+    assert len(pauses) == 1
+    assert bench.ids() == ids_of("append", 4)
+
+
+@pytest.mark.parametrize("how", ["append", "merge"])
+def test_loads_at_once_are_exact_under_serializable_isolation_too(
+    tmp_path: Path, bucket: tuple[str, str], objects: Objects, how: str
+) -> None:
+    with LocalRedshift(tmp_path, s3_endpoint=bucket[0], isolation="serializable") as server:
+        bench = Bench(server, objects, f"serial_{how}", server.login)
+        bench.run(f"CREATE SCHEMA {bench.schema}")
+        load_at_once(bench, how)
+        bench.close()
 
 
 def test_a_load_waits_no_longer_than_it_may_for_the_one_before(bench: Bench) -> None:
