@@ -12,7 +12,6 @@ from typing import Any
 import orjson
 from botocore.exceptions import ClientError
 
-from aetherstream.delivery.breaker_item import PREFIX
 from aetherstream.delivery.dynamodb import from_item
 from aetherstream.delivery.progress import Progress
 from aetherstream.local.environment import Clients
@@ -104,8 +103,8 @@ class Ground:
         found = {}
         for page in self.clients.get("dynamodb").get_paginator("scan").paginate(TableName=self.table):
             for item in page["Items"]:
-                if item["pk"]["S"].startswith(PREFIX):
-                    continue  # the item of a breaker
+                if item["pk"]["S"].startswith("#"):
+                    continue  # the item of a breaker, or of a load
                 progress = from_item(dict(item))
                 name, stream, shard = progress.key.split("#")
                 if (name, stream) == (self.pipeline, self.stream):

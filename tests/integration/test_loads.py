@@ -24,7 +24,7 @@ def stack(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         project / "template.yaml",
         state=tmp_path_factory.mktemp("loads"),
         stack_name="aetherstream-loads",
-        parameters={**QUICK, **PARAMETERS},
+        parameters={**QUICK, **PARAMETERS, "RedshiftApplyAtDeploy": "true"},
         opensearch=False,
     ) as running:
         yield running
@@ -52,6 +52,10 @@ def events(part: str, count: int, start: int = 0) -> list[tuple[str, object]]:
 def ids(places: list[tuple[str, str]]) -> list[str]:
     """The event ids of the records that were put there."""
     return sorted(f"{shard}:{sequence}:0" for shard, sequence in places)
+
+
+def test_the_deployment_has_made_the_tables(loading: Loading) -> None:
+    assert (loading.rows("flow"), loading.newest("flow"), loading.ledger("flow")) == ([], [], [])
 
 
 def test_every_event_is_a_row_and_the_newest_of_a_key_is_the_only_one(loading: Loading) -> None:
