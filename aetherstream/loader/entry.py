@@ -44,6 +44,7 @@ _FORBIDDEN = {
     *("ValidationException", "InvalidParameterException", "InvalidRequestException", "DecryptionFailure"),
 }
 """Codes that stay until somebody changes something."""
+_UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "Server refuses SSL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,13 @@ def _open(options: WarehouseOptions, login: Login, seconds: float, clock: Clock)
         answer = fields(error)
         if answer is not None:
             raise Refused(answer) from error
-        raise Lost(f"{options.host}:{options.port} can't be reached: {_why(error)}") from error
+        why = _why(error)
+        if any(word in why for word in _UNTRUSTED):
+            raise ConfigurationError(
+                f"redshift: {options.host}:{options.port} can't be trusted: {why}; the endpoint has to be named as its"
+                " certificate names it"
+            ) from error
+        raise Lost(f"{options.host}:{options.port} can't be reached: {why}") from error
     made = WarehouseConnection(driver, clock)
     made.allow(seconds - (clock() - began))
     try:

@@ -3,13 +3,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import ssl
+import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from aetherstream.errors import ConfigurationError, Retryable
 from aetherstream.loader.entry import Logins, connector, logins_of
@@ -100,5 +110,53 @@ def test_a_warehouse_that_does_not_answer_may_work_later(bench: Bench) -> None:
 @pytest.mark.filterwarnings("ignore:ssl:DeprecationWarning")
 def test_tls_is_asked_for_unless_it_is_turned_off(bench: Bench) -> None:
     # The stand-in has none.
-    with pytest.raises(Retryable, match="Server refuses SSL"):
-        bench.warehouse(bench.target(tls=True), tries=1).known(["x"], 5.0)
+    with pytest.raises(ConfigurationError, match="Server refuses SSL"):
+        bench.warehouse(bench.target(tls=True)).known(["x"], 5.0)
+
+
+@pytest.mark.filterwarnings("ignore:ssl:DeprecationWarning")
+def test_a_certificate_that_nobody_vouches_for_ends_it_before_the_password(bench: Bench, tmp_path: Path) -> None:
+    said: list[bytes] = []
+
+    def serve(server: socket.socket, context: ssl.SSLContext) -> None:
+        client, _ = server.accept()
+        client.recv(8)
+        client.sendall(b"S")
+        with contextlib.suppress(OSError), context.wrap_socket(client, server_side=True) as safe:
+            said.append(safe.recv(100))
+        client.close()
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server, context))
+        thread.start()
+        target = bench.target(tls=True, port=server.getsockname()[1])
+        with pytest.raises(ConfigurationError, match=r"(?i)can't be trusted.*certificate verify failed"):
+            bench.warehouse(target).known(["x"], 10.0)
+        thread.join()
+    assert b"".join(said) == b""
+
+
+def self_signed(directory: Path) -> Path:
+    """A certificate for 127.0.0.1 with its key, by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = directory / "server.pem"
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
