@@ -97,7 +97,7 @@ class LoaderApp:
             facts["refused"] = handled.refused
         if handled.trouble:
             facts["cause"] = handled.trouble
-        if any(report.misconfigured or report.rewritten for report in handled.reports):
+        if any(report.needs_somebody for report in handled.reports):
             self._logger.error("load done, with something for a person to do", extra=facts)
         elif handled.trouble or handled.refused or any(report.is_bad for report in handled.reports):
             self._logger.warning("load done, not without trouble", extra=facts)

@@ -14,7 +14,7 @@ from itertools import groupby
 
 from aetherstream.delivery.put import Head, ObjectStore
 from aetherstream.errors import ConfigurationError, Retryable
-from aetherstream.loader.finality import Finality
+from aetherstream.loader.finality import UNKNOWN_SHARD, Finality
 from aetherstream.loader.load_queue import LoaderQueue
 from aetherstream.loader.manifests import Manifests, Remove
 from aetherstream.loader.narrowing import NO_TIME, RESERVE, Loads, Narrowing
@@ -244,6 +244,7 @@ class Loader:
         report.failed += done.failed
         report.trouble = report.trouble or done.cause
         report.reasons = Counter(why.get(location, report.trouble or NO_TIME) for location in waiting)
+        report.misconfigured = report.misconfigured or UNKNOWN_SHARD in report.reasons
         times = [each.at for location in (*done.loaded, *waiting) if (each := work.objects[location]).at is not None]
         report.oldest = max(0.0, self._clock() - min(times)) if times else None
 

@@ -36,7 +36,7 @@ class LoadReport:
     failed: int = 0
     """Loads that were refused, and one more where something else hindered."""
     misconfigured: bool = False
-    """Whether somebody has to change the deployment or the table before anything loads."""
+    """Whether somebody has to change the deployment or the table before all of it loads."""
     trouble: str = ""
     """What hindered."""
     changes: list[str] = field(default_factory=list)
@@ -47,8 +47,13 @@ class LoadReport:
 
     @property
     def is_bad(self) -> bool:
-        """Whether there is something for a person to see."""
-        return bool(self.trouble or self.failed or self.set_aside or self.rewritten)
+        """Whether something went wrong."""
+        return bool(self.trouble or self.failed or self.set_aside)
+
+    @property
+    def needs_somebody(self) -> bool:
+        """Whether it does not come right by itself."""
+        return self.misconfigured or bool(self.rewritten)
 
     def as_json(self) -> dict[str, Any]:
         """For the log, without what says nothing."""

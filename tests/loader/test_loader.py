@@ -185,7 +185,8 @@ def test_what_stands_there_is_looked_at_after_the_progress_item() -> None:
 def test_an_object_of_a_shard_that_nobody_knows_waits() -> None:
     world = World()
     world.announce(world.stage(world.key(1, shard=OTHER), row(1)))
-    assert world.report().reasons == {UNKNOWN_SHARD: 1}
+    report = world.report()
+    assert (report.reasons, report.misconfigured) == ({UNKNOWN_SHARD: 1}, True)
 
 
 def test_an_object_of_a_redrive_is_loaded_when_the_redrive_has_committed() -> None:
