@@ -63,17 +63,18 @@ def fold(
     """
     columns = columns if upto is None else columns.prefix(upto)
     folded = Folded()
-    judge_times(aggregate, columns, folded.refused)
+    span = Window(min(columns.times), max(columns.times)) if columns.times else None
+    judge_times(aggregate, columns, span, folded.refused)
     parts = judge_groups(aggregate, columns, folded.refused)
     aside = judge_values(aggregate, columns, folded.refused)
-    folded.late = _late(aggregate, columns.times, watermark)
+    folded.late = _late(aggregate, columns, span, watermark)
     for index in without:
         folded.refused.pop(index, None)
         folded.late.pop(index, None)
-    buckets = _buckets(aggregate, columns.times, parts, {*without, *folded.refused}, folded.late)
+    buckets = _buckets(aggregate, columns, span, parts, {*without, *folded.refused}, folded.late)
     if _may_overflow(aggregate, buckets, known or {}):
         admit(aggregate, _placed(buckets), known or {}, folded.refused)
-        buckets = _buckets(aggregate, columns.times, parts, {*without, *folded.refused}, folded.late)
+        buckets = _buckets(aggregate, columns, span, parts, {*without, *folded.refused}, folded.late)
     excluded = {*without, *folded.refused}
     for index in folded.refused:
         folded.late.pop(index, None)
@@ -83,8 +84,9 @@ def fold(
         for output, left in zip(aggregate.outputs, aside, strict=True)
         if (skipped := len(left - excluded))
     }
-    times = [time for index, time in enumerate(columns.times) if index not in excluded] if excluded else columns.times
-    folded.newest = max(times, default=None)
+    folded.newest = span.end if span else None
+    if excluded:
+        folded.newest = max((time for index, time in enumerate(columns.times) if index not in excluded), default=None)
     return folded
 
 
@@ -122,26 +124,28 @@ def fold_all(
     return found, refused
 
 
-def _late(aggregate: Aggregate, times: Sequence[float], watermark: float | None) -> Late:
+def _late(aggregate: Aggregate, columns: Columns, span: Window | None, watermark: float | None) -> Late:
     windows, lateness = aggregate.windows, aggregate.lateness
-    if not times or too_late(min(times), windows, watermark, lateness) is None:
+    if span is None or too_late(span.start, windows, watermark, lateness) is None:
         return {}
     return {
         index: found
-        for index, time in enumerate(times)
+        for index, time in enumerate(columns.times)
         if (found := too_late(time, windows, watermark, lateness)) is not None
     }
 
 
 def _buckets(
     aggregate: Aggregate,
-    times: Sequence[float],
+    columns: Columns,
+    span: Window | None,
     parts: Sequence[Sequence[Hashable]],
     excluded: Set[int],
     late: Late,
 ) -> Buckets:
     """The indices of each window and group."""
     late = {} if aggregate.correct else late
+    times = columns.times
     # A group of one part is that part for now: 10,000 tuples less.
     groups: Iterable[Hashable] = (
         parts[0] if len(parts) == 1 else zip(*parts, strict=True) if parts else ((),) * len(times)
@@ -149,17 +153,18 @@ def _buckets(
     windows = aggregate.windows
     if isinstance(windows, Hopping):
         return _overlapping(windows, times, groups, excluded, late)
-    starts = windows.starts(times) if isinstance(windows, Tumbling) else ()
     gone = excluded | late.keys() if late else excluded
-    first = starts[0] if starts else 0
-    if not starts or starts.count(first) == len(starts):
-        window = Window(first, first + windows.size) if isinstance(windows, Tumbling) else None
-        return {(window, group): chosen for group, chosen in _collected(groups, gone).items()}
-    size = windows.size if isinstance(windows, Tumbling) else 0
-    return {
-        (Window(start, start + size), group): chosen
-        for (start, group), chosen in _collected(zip(starts, groups, strict=True), gone).items()
-    }
+    window: Window | None = None
+    if isinstance(windows, Tumbling) and span:
+        (window,), (last,) = windows.assign(span.start), windows.assign(span.end)
+        if window != last:
+            keys = zip(windows.starts(times), groups, strict=True)
+            return {
+                (Window(start, start + windows.size), group): chosen
+                for (start, group), chosen in _collected(keys, gone).items()
+            }
+    # One window, as in most batches; or sessions, which are cut later.
+    return {(window, group): chosen for group, chosen in _collected(groups, gone).items()}
 
 
 def _collected(keys: Iterable[Any], gone: Collection[int]) -> dict[Any, list[int]]:
@@ -234,15 +239,21 @@ def _kind(values: Sequence[Any] | None, left: Set[int]) -> type | None:
 
 def _states(aggregate: Aggregate, columns: Columns, aside: Sequence[Set[int]]) -> Callable[[list[int]], Accs]:
     """Make the function that folds some events into the states of all outputs."""
-    slots: dict[tuple[Any, Any], tuple[int, Sequence[Any] | None, Set[int]]] = {}
-    folds = []
+    # Outputs of one field that leave the same aside share a column, and what it finds out: sum and mean add up once.
+    slots: dict[tuple[str | None, object], tuple[int, Sequence[Any] | None, Set[int]]] = {}
     for output, left in zip(aggregate.outputs, aside, strict=True):
-        values = None if output.field is None else columns.values[output.field]
-        # Outputs of one field that leave the same aside share a column, and what it finds out: sum and mean add up
-        # once.
-        at, _, _ = slots.setdefault((output.field, output.accumulator.check), (len(slots), values, left))
-        folds.append((output.accumulator.fold, at))
-    sources = [(values, left, _kind(values, left)) for _, values, left in slots.values()]
+        if output.field is not None:
+            slot = (len(slots), columns.values[output.field], left)
+            slots.setdefault((output.field, output.accumulator.check), slot)
+    # Outputs without a field look at no value: any column of all events will do.
+    whole = next((at for at, _, left in slots.values() if not left), len(slots))
+    slots.setdefault((None, None), (len(slots), None, frozenset()))
+    folds = [
+        (one.accumulator.fold, whole if one.field is None else slots[one.field, one.accumulator.check][0])
+        for one in aggregate.outputs
+    ]
+    used = {at for _, at in folds}
+    sources = [(values, left, _kind(values, left)) for at, values, left in slots.values() if at in used]
     times, places = columns.times, columns.places
 
     def states(chosen: list[int]) -> Accs:

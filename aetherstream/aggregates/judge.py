@@ -28,11 +28,11 @@ Refusals = dict[int, Refused]
 """By index; the first cause that was found."""
 
 
-def judge_times(aggregate: Aggregate, columns: Columns, refused: Refusals) -> None:
+def judge_times(aggregate: Aggregate, columns: Columns, span: Window | None, refused: Refusals) -> None:
     """Refuse events from the future: one wrong clock would move the watermark and close everybody's windows."""
     ahead = aggregate.future
     times, arrivals = columns.times, columns.arrivals
-    if ahead is None or not times or max(times) - min(arrivals) <= ahead:
+    if ahead is None or span is None or span.end - min(arrivals) <= ahead:
         return
     for index, (time, arrival) in enumerate(zip(times, arrivals, strict=True)):
         if time - arrival > ahead:

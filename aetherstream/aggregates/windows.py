@@ -46,8 +46,6 @@ class Tumbling:
     def starts(self, times: Sequence[float]) -> list[int]:
         """The start of each time's window."""
         size, offset = self.size, self.offset
-        if times and (start := self._start(min(times))) == self._start(max(times)):
-            return [start] * len(times)  # the usual batch
         return [(floor(time) - offset) // size * size + offset for time in times]
 
     def assign(self, time: float) -> tuple[Window, ...]:
