@@ -46,7 +46,7 @@ class Column:
         kind: The type that all values have, where the caller knows.
     """
 
-    __slots__ = ("_chosen", "_kind", "_places", "_times", "_total", "values")
+    __slots__ = ("_chosen", "_places", "_times", "_total", "kind", "values")
 
     def __init__(
         self,
@@ -57,7 +57,8 @@ class Column:
         kind: type | None = None,
     ) -> None:
         self.values = values
-        self._times, self._places, self._chosen, self._kind = times, places, chosen, kind
+        self._times, self._places, self._chosen = times, places, chosen
+        self.kind = kind
         self._total: Exact | None = None
 
     @classmethod
@@ -81,11 +82,11 @@ class Column:
     @property
     def floats(self) -> bool:
         """Whether any value is a float."""
-        return self._kind is float or (self._kind is None and float in set(map(type, self.values)))
+        return self.kind is float or (self.kind is None and float in set(map(type, self.values)))
 
     @property
     def total(self) -> Exact:
         """The sum of the values, which must be finite numbers."""
         if self._total is None:
-            self._total = total(self.values, self._kind)
+            self._total = total(self.values, self.kind)
         return self._total

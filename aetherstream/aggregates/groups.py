@@ -37,7 +37,6 @@ class _Float(float):
 
 
 _BOOLEANS = {True: _Boolean(True), False: _Boolean(False)}
-_PLAIN = {str, int, NoneType}
 
 
 def comparable(values: Sequence[Any], unusable: dict[int, Rejected]) -> Sequence[Hashable]:
@@ -45,8 +44,12 @@ def comparable(values: Sequence[Any], unusable: dict[int, Rejected]) -> Sequence
 
     Values that are noted stand as null; the caller leaves their events out.
     """
+    if _all_short_texts(values):
+        return values
     kinds = set(map(type, values))
-    if kinds <= _PLAIN and not _suspicious(values, kinds):
+    if kinds <= {str, NoneType} and _all_short_texts([value for value in values if value is not None]):
+        return values
+    if kinds <= {int, NoneType} and all(value is None or LOWEST <= value <= HIGHEST for value in values):
         return values
     return [_comparable(index, value, unusable) for index, value in enumerate(values)]
 
@@ -70,20 +73,12 @@ def _value(part: Any) -> Any:
     raise TypeError(f"{type(part).__name__} is no part of a group")
 
 
-def _suspicious(values: Sequence[Any], kinds: set[type]) -> bool:
-    """Whether any of the values might be too long, or no UTF-8."""
-    if int in kinds:
-        integers = values if len(kinds) == 1 else [value for value in values if value.__class__ is int]
-        if min(integers) < LOWEST or max(integers) > HIGHEST:
-            return True
-    if str in kinds:
-        texts = values if len(kinds) == 1 else [value for value in values if value.__class__ is str]
-        try:
-            "".join(texts).encode()
-        except UnicodeEncodeError:
-            return True
-        return len(max(texts, key=len)) * 4 > LONGEST_GROUP
-    return False
+def _all_short_texts(values: Sequence[Any]) -> bool:
+    try:
+        "".join(values).encode()
+    except (TypeError, UnicodeEncodeError):  # one of them is no text, or none that UTF-8 can write
+        return False
+    return max(map(len, values), default=0) * 4 <= LONGEST_GROUP
 
 
 def _comparable(index: int, value: Any, unusable: dict[int, Rejected]) -> Hashable:

@@ -29,11 +29,20 @@ BASE = Aggregate("a", (("g", "g"),), Tumbling(60), (COUNT, SUM))
         {"outputs": (COUNT,)},
         {"outputs": (COUNT, Output("s", make("mean"), "v"))},
         {"outputs": (COUNT, Output("s", make("sum"), "w"))},
+        {"outputs": (COUNT, Output("s", make("distinct"), "v"))},
         {"outputs": (COUNT, Output("t", make("sum"), "v"))},
     ],
 )
 def test_what_states_mean_shows_in_the_fingerprint(change: dict[str, Any]) -> None:
     assert replace(BASE, **change).fingerprint != BASE.fingerprint
+
+
+def test_a_sketch_of_another_precision_is_another_state() -> None:
+    prints = {
+        replace(BASE, outputs=(Output("d", make("distinct", precision=precision), "v"),)).fingerprint
+        for precision in (10, 11)
+    }
+    assert len(prints) == 2
 
 
 @pytest.mark.parametrize(

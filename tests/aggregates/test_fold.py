@@ -9,6 +9,7 @@ from aetherstream.aggregates.accumulators import make
 from aetherstream.aggregates.aggregate import Aggregate, Key, Output, expressions
 from aetherstream.aggregates.columns import ColumnReader, Columns
 from aetherstream.aggregates.fold import Folded, Known, fold, fold_all
+from aetherstream.aggregates.groups import group_text
 from aetherstream.aggregates.judge import Refused
 from aetherstream.aggregates.partials import results
 from aetherstream.aggregates.windows import Hopping, Session, Tumbling, Window
@@ -138,6 +139,16 @@ def test_groups_tell_truth_from_one_and_take_equal_numbers_together() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("values", [["A", None, "A"], [3, None, 3], [2**63, -(2**63), 2**63]])
+def test_groups_of_one_type_and_null_are_told_apart(values: list[Any]) -> None:
+    own = aggregate()
+    counts = {
+        key.group: partial
+        for key, partial in fold(own, columns([{"carrier": v} for v in values], own)).partials.items()
+    }
+    assert counts == {group_text([values[0]]): (2,), group_text([values[1]]): (1,)}
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
@@ -264,7 +275,7 @@ def test_only_the_prefix_is_folded() -> None:
     events: list[dict[str, Any]] = [
         {"carrier": "A", "delay": 1},
         {"carrier": "A", "delay": "x"},
-        {"carrier": "B", "t": 1e9, "arrived": 0},
+        {"carrier": "B", "t": 1e9, "arrived": -1e9},
     ]
     folded = fold(own, columns(events, own), upto=1)
     assert folded == Folded({Key("delays", HOUR, '["A"]'): (1, (1, 0, False))}, {}, {}, {}, 0.0)

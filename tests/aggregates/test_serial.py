@@ -108,6 +108,10 @@ def test_what_is_written_reads_back(a: int, b: int, c: float, d: bytes, e: str, 
     read.end()
 
 
+def test_zero_has_one_form() -> None:
+    assert Writer(1).double(-0.0).done() == Writer(1).double(0.0).done()
+
+
 def test_a_scalar_that_nobody_wrote_is_refused() -> None:
     for data in (b"", b"x", b"d\x00"):
         with pytest.raises(UnreadableState, match="the state of a test is damaged at byte"):

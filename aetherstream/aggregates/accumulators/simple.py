@@ -25,7 +25,7 @@ class Count(Folding[int]):
 
     def fold(self, column: Column, /) -> int:
         """Count."""
-        return len(column)
+        return len(column.values)
 
     def merge(self, a: int, b: int, /) -> int:
         """Add."""
@@ -64,7 +64,12 @@ class _Extreme(Folding[Extreme | None]):
         self._of = of
 
     def fold(self, column: Column, /) -> Extreme | None:
-        return Extreme(normal(self._of(column.values)), column.floats) if column.values else None
+        values = column.values
+        if not values:
+            return None
+        if column.kind is int:
+            return Extreme(self._of(values), False)
+        return Extreme(normal(self._of(values)), column.kind is float or column.floats)
 
     def merge(self, a: Extreme | None, b: Extreme | None, /) -> Extreme | None:
         if a is None or b is None:

@@ -76,7 +76,7 @@ class Mean(Folding[Counted]):
 
     def fold(self, column: Column, /) -> Counted:
         """Count and add up."""
-        return Counted(len(column), column.total)
+        return Counted(len(column.values), column.total)
 
     def merge(self, a: Counted, b: Counted, /) -> Counted:
         """Add."""
