@@ -1,0 +1,131 @@
+"""Numbered commits of one process: what completing a batch, a redrive and closing call.
+
+The order is the protocol: `log`; `fold` what is pending; the commit, which raises the number in the progress item and
+points at the log, on the condition that the number is still the one that was seen; `fold` it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from aetherstream.aggregates.aggregate import Aggregate, Key
+from aetherstream.aggregates.partials import Partial
+from aetherstream.aggregates.windows import Window
+from aetherstream.delivery.aggregates.apply import Applied, Budget, Declared, Stores, apply, look, remaining
+from aetherstream.delivery.aggregates.log import Pending, get_log, put_log, read_log, write_log
+from aetherstream.delivery.aggregates.memory import Memory
+from aetherstream.delivery.aggregates.places import GroupPlace, WindowPlace, scope_of
+from aetherstream.delivery.put import ObjectStore
+from aetherstream.delivery.reader import ObjectReader
+
+
+class Logs(NamedTuple):
+    """Where redo logs are put and read."""
+
+    objects: ObjectStore
+    reader: ObjectReader
+    bucket: str
+    prefix: str
+
+
+class Commits:
+    """The aggregates of one pipeline and stream, as one process works on them."""
+
+    def __init__(
+        self,
+        owner: str,
+        aggregates: Sequence[Aggregate],
+        stores: Stores,
+        logs: Logs,
+        *,
+        now: Callable[[], float],
+        memory: Memory | None = None,
+    ) -> None:
+        """`owner`: pipeline and stream, for example `flights#events`; `now`: epoch seconds."""
+        self._aggregates = {aggregate.name: aggregate for aggregate in aggregates}
+        self._declared = {one.name: Declared(one, scope_of(owner, one)) for one in aggregates}
+        self._stores, self._logs, self._now = stores, logs, now
+        self._memory = Memory() if memory is None else memory
+        self._made: dict[str, tuple[Pending, Mapping[Key, Partial]]] = {}
+        """By shard: the last log that this process has written; it need not be read again."""
+
+    def known(
+        self, shard: str, windows: Mapping[str, Collection[Window | None]]
+    ) -> dict[str, dict[Window | None, set[str]]]:
+        """The groups that windows are known to have in a shard, for `fold_all`; by aggregate.
+
+        Those that this process remembers: a cold one counts from nothing, so a limit of groups bounds what one process
+        adds to a window.
+        """
+        return {
+            name: {window: self._memory.groups(self._place(name, window), shard) for window in some}
+            for name, some in windows.items()
+        }
+
+    def gone(self, partials: Mapping[Key, Partial]) -> set[Key]:
+        """Of which partials anything can't be folded, because states were removed after their windows were closed.
+
+        To be asked before `log`: what is removed later, while the log waits, is left alone and counted.
+        Raises Retryable, ConfigurationError.
+        """
+        now = self._now()
+        places = {key: self._place(key.aggregate, key.window) for key in partials}
+        marks = look(dict.fromkeys(places.values()), self._stores.windows, self._memory, now)
+        return {key for key, partial in partials.items() if remaining(partial, marks[places[key]], now)[1]}
+
+    def log(self, shard: str, epoch: int, commit: int, partials: Mapping[Key, Partial]) -> Pending:
+        """Write the log of the commit that is to come (`commit`: its number), under the epoch of a claim or redrive.
+
+        Raises Superseded, Retryable, ConfigurationError.
+        """
+        data = write_log(self._aggregates, partials, epoch)
+        pending = put_log(self._logs.objects, self._logs.bucket, self._logs.prefix, shard, commit, data, epoch)
+        self._made[shard] = (pending, partials)
+        return pending
+
+    def renumbered(self, shard: str, pending: Pending, commit: int) -> Pending:
+        """The same log for another number: somebody else has committed since it was written."""
+        made = self._made.get(shard)
+        moved = replace(pending, commit=commit)
+        if made is not None and made[0] == pending:
+            self._made[shard] = (moved, made[1])
+        return moved
+
+    def is_folded(self, shard: str, pending: Pending | None) -> bool:
+        """Whether this process knows that what is pending is folded."""
+        return pending is None or self._memory.has_folded(shard, pending.commit)
+
+    def fold(
+        self,
+        shard: str,
+        pending: Pending | None,
+        *,
+        seconds_left: Callable[[], float] = lambda: float("inf"),
+        longest: float = 0.0,
+    ) -> Applied:
+        """Fold what the progress item says is pending, unless this process knows that it is folded.
+
+        Raises:
+            Retryable: some groups may lack it: fold it again.
+            ConfigurationError: also LogLost and UnreadableState.
+        """
+        if pending is None or self.is_folded(shard, pending):
+            return Applied()
+        made = self._made.get(shard)
+        if made is not None and made[0] == pending:
+            partials = made[1]
+        else:
+            partials = read_log(get_log(self._logs.reader, pending), self._aggregates).partials
+        budget = Budget(self._now(), seconds_left, longest)
+        applied = apply(pending.commit, shard, partials, self._declared, self._stores, self._memory, budget)
+        self._memory.folded(shard, pending.commit)
+        return applied
+
+    def place(self, key: Key) -> GroupPlace:
+        """Where a group of a declared aggregate stands."""
+        return GroupPlace(self._declared[key.aggregate].scope, key)
+
+    def _place(self, aggregate: str, window: Window | None) -> WindowPlace:
+        return WindowPlace(self._declared[aggregate].scope, window)

@@ -1,0 +1,162 @@
+"""The redo log of one slot: what a commit adds to the aggregates, written before the commit and folded after it.
+
+It stands inside the progress item where it is small, else in an object of its own, named by shard and epoch. The item
+says which one is `pending`: the last commit's, whether or not it has been folded.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aetherstream.aggregates.aggregate import Aggregate, Key
+from aetherstream.aggregates.partials import Partial, Partials, dump, load
+from aetherstream.aggregates.serial import Reader, UnreadableState, Writer
+from aetherstream.aggregates.windows import Window
+from aetherstream.delivery.put import ObjectStore, put
+from aetherstream.delivery.reader import ObjectReader
+from aetherstream.errors import ConfigurationError
+
+MOST_INLINE = 4096
+"""Up to so many bytes a log stands in the progress item.
+
+It is written there twice, by completing and by the next claim. At a write unit for each KB these eight cost as much as
+the put of an object (AWS, us-east-1, on demand: $0.625 a million write units, $5 a million puts).
+"""
+_WHAT = "a redo log of aggregates"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Where the log of a commit is; a field of the progress item."""
+
+    commit: int
+    """Number of the commit whose log it is: the last one that folded anything."""
+    inline: bytes | None = None
+    bucket: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What a log says."""
+
+    epoch: int
+    """Of the attempt or redrive that wrote it."""
+    partials: Partials
+    undeclared: int = 0
+    """Partials of aggregates that are no longer declared so. Nobody reads their states any more; they are left out."""
+
+
+class LogLost(ConfigurationError):
+    """The object with a commit's log is gone."""
+
+
+def write_log(aggregates: Mapping[str, Aggregate], partials: Mapping[Key, Partial], epoch: int) -> bytes:
+    """Format 1: the epoch; compressed (zlib): by aggregate and window, each group with its partial.
+
+    The epoch makes the bytes of two attempts differ (`aetherstream.delivery.put`).
+    """
+    by_place: defaultdict[str, defaultdict[Window | None, list[Key]]] = defaultdict(lambda: defaultdict(list))
+    for key in partials:
+        by_place[key.aggregate][key.window].append(key)
+    out = Writer(1).uint(len(by_place))
+    for name, windows in by_place.items():
+        aggregate = aggregates[name]
+        out.text(name).text(aggregate.fingerprint).uint(len(windows))
+        for window, keys in windows.items():
+            out.uint(0 if window is None else 1)
+            if window is not None:
+                out.sint(int(window.start)).sint(int(window.end))
+            out.uint(len(keys))
+            for key in keys:
+                out.text(key.group).blob(dump(aggregate, partials[key]))
+    return Writer(1).uint(epoch).blob(zlib.compress(out.done(), 1)).done()
+
+
+def read_log(data: bytes, aggregates: Mapping[str, Aggregate]) -> Log:
+    """Read a log.
+
+    Raises:
+        UnreadableState: a later version wrote it, or it is damaged.
+    """
+    outer = Reader(data, _WHAT)
+    epoch, packed = outer.uint(), outer.blob()
+    outer.end()
+    try:
+        read = Reader(zlib.decompress(packed), _WHAT)
+    except zlib.error as error:
+        raise UnreadableState(f"{_WHAT} is damaged: {error}") from None
+    partials: Partials = {}
+    undeclared = 0
+    for _ in range(read.uint()):
+        name, fingerprint = read.text(), read.text()
+        aggregate = aggregates.get(name)
+        if aggregate is not None and aggregate.fingerprint != fingerprint:
+            aggregate = None
+        for _ in range(read.uint()):
+            window = Window(read.sint(), read.sint()) if read.uint() else None
+            for _ in range(read.uint()):
+                group, partial = read.text(), read.blob()
+                if aggregate is None:
+                    undeclared += 1
+                else:
+                    partials[Key(name, window, group)] = load(aggregate, partial)
+    read.end()
+    return Log(epoch, partials, undeclared)
+
+
+def log_key(prefix: str, shard: str, epoch: int) -> str:
+    """Name the object of a log: no two attempts or redrives of a shard have an epoch in common."""
+    return f"{prefix}/{shard}/{epoch:012d}.log"
+
+
+def put_log(store: ObjectStore, bucket: str, prefix: str, shard: str, commit: int, data: bytes, epoch: int) -> Pending:
+    """Put a log where the commit `commit` is to point at; nothing points at it yet.
+
+    Raises Superseded, Retryable, ConfigurationError like `aetherstream.delivery.put.put`.
+    """
+    if len(data) <= MOST_INLINE:
+        return Pending(commit, inline=data)
+    key = log_key(prefix, shard, epoch)
+    put(store, bucket, key, data, {}, epoch)
+    return Pending(commit, bucket=bucket, key=key)
+
+
+def get_log(reader: ObjectReader, pending: Pending) -> bytes:
+    """The bytes of a log.
+
+    Raises:
+        LogLost: the object is gone.
+        Retryable: S3 does not answer.
+    """
+    if pending.inline is not None:
+        return pending.inline
+    data = reader.get(pending.bucket, pending.key)
+    if data is None:
+        raise LogLost(
+            f"s3://{pending.bucket}/{pending.key}, the redo log of commit {pending.commit}, is gone, and nobody knows "
+            "whether it was folded: restore that version of the object; if there is none, rebuild the windows that are "
+            "open from the archive"
+        )
+    return data
+
+
+def to_attribute(pending: Pending) -> dict[str, Any]:
+    """Write it as a DynamoDB attribute value."""
+    found: dict[str, Any] = {"commit": {"N": str(pending.commit)}}
+    if pending.inline is not None:
+        return {"M": {**found, "inline": {"B": pending.inline}}}
+    return {"M": {**found, "bucket": {"S": pending.bucket}, "key": {"S": pending.key}}}
+
+
+def from_attribute(value: Mapping[str, Any]) -> Pending:
+    """Read a DynamoDB attribute value."""
+    found = value["M"]
+    commit = int(found["commit"]["N"])
+    if "inline" in found:
+        return Pending(commit, inline=bytes(found["inline"]["B"]))
+    return Pending(commit, bucket=found["bucket"]["S"], key=found["key"]["S"])

@@ -1,0 +1,117 @@
+"""What is known about windows as such, in the table of the states: who has begun which, and which are closed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from aetherstream.aggregates.windows import Window
+from aetherstream.delivery.aggregates.dynamodb import batch_get, key_of, query, refused, translated
+from aetherstream.delivery.aggregates.places import (
+    Scope,
+    WindowPlace,
+    begun_address,
+    begun_partition,
+    mark_address,
+    sortable_end,
+)
+from aetherstream.delivery.aggregates.state import Mark
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+class DynamoWindows:
+    """`WindowStore` on a DynamoDB table."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client, self._table = client, table
+
+    def begin(self, places: Sequence[WindowPlace], shard: str, /) -> set[WindowPlace]:
+        """See `WindowStore.begin`."""
+        return {place for place in places if self._begin(place, shard)}
+
+    def _begin(self, place: WindowPlace, shard: str) -> bool:
+        address, window = begun_address(place, shard), place.window or Window(0, 0)
+        item: dict[str, Any] = {
+            **key_of(address),
+            "start": {"N": str(int(window.start))},
+            "end": {"N": str(int(window.end))},
+            "shard": {"S": shard},
+        }
+        try:
+            self._client.put_item(TableName=self._table, Item=item, ConditionExpression="attribute_not_exists(pk)")
+        except (ClientError, BotoCoreError) as error:
+            if refused(error) is None:
+                raise translated(error, self._table) from error
+            return False
+        return True
+
+    def marks(self, places: Collection[WindowPlace], /) -> dict[WindowPlace, Mark]:
+        """See `WindowStore.marks`."""
+        by_address = {mark_address(place): place for place in places}
+        found = batch_get(self._client, self._table, by_address)
+        return {by_address[address]: _mark(item) for address, item in found.items()}
+
+    def due(self, scope: Scope, upto: float, /) -> dict[Window, list[str]]:
+        """See `WindowStore.due`."""
+        # A sort key is the end and more behind it: below the next whole second stand all that end at `upto` or before.
+        values = {":pk": {"S": begun_partition(scope)}, ":upto": {"S": sortable_end(upto + 1)}}
+        found: dict[Window, list[str]] = {}
+        for item in query(self._client, self._table, "pk = :pk AND sk < :upto", values):
+            window = Window(int(item["start"]["N"]), int(item["end"]["N"]))
+            found.setdefault(window, []).append(item["shard"]["S"])
+        return found
+
+    def close(self, place: WindowPlace, expires: int, /, *, kept: int) -> Mark:
+        """See `WindowStore.close`."""
+        item: dict[str, Any] = {
+            **key_of(mark_address(place)),
+            "states_expire": {"N": str(expires)},
+            "expires": {"N": str(kept)},
+        }
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=item,
+                ConditionExpression="attribute_not_exists(pk)",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except (ClientError, BotoCoreError) as error:
+            stored = refused(error)
+            if not stored:
+                raise translated(error, self._table) from error
+            return _mark(stored)
+        return _mark(item)
+
+    def forget(self, place: WindowPlace, floor: float, /) -> None:
+        """See `WindowStore.forget`."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=key_of(mark_address(place)),
+                UpdateExpression="SET #floor = :floor",
+                ConditionExpression="attribute_not_exists(#floor) OR #floor < :floor",
+                ExpressionAttributeNames={"#floor": "floor"},
+                ExpressionAttributeValues={":floor": {"N": str(floor)}},
+            )
+        except (ClientError, BotoCoreError) as error:
+            if refused(error) is None:
+                raise translated(error, self._table) from error
+
+    def settle(self, place: WindowPlace, shards: Sequence[str], /) -> None:
+        """See `WindowStore.settle`."""
+        try:
+            for shard in shards:
+                self._client.delete_item(TableName=self._table, Key=key_of(begun_address(place, shard)))
+        except (ClientError, BotoCoreError) as error:
+            raise translated(error, self._table) from error
+
+
+def _mark(item: dict[str, Any]) -> Mark:
+    return Mark(
+        int(item["states_expire"]["N"]) if "states_expire" in item else None,
+        float(item["floor"]["N"]) if "floor" in item else None,
+    )
