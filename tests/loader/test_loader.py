@@ -114,7 +114,8 @@ def test_an_object_that_is_gone_after_it_was_loaded_is_none_of_our_business() ->
     world.handle()
     del world.objects.objects[BUCKET, key]
     world.announce(key)
-    assert (world.report().known, world.states) == (1, {key: "loaded"})
+    report = world.report()
+    assert (report.known, report.set_aside, world.states) == (1, 0, {key: "loaded"})
 
 
 def test_an_object_that_is_set_aside_is_not_loaded_again() -> None:
@@ -137,6 +138,28 @@ def test_an_object_that_was_loaded_and_has_other_bytes_now_is_not_loaded_again_a
     world.stage(key, row(1), row(2), epoch=2)
     world.announce(key)
     assert (world.report().rewritten, world.ids_in_table) == ([f"{BUCKET}/{key}"], ids(1))
+
+
+def test_an_object_that_is_set_aside_may_have_other_bytes_now() -> None:
+    world = World()
+    first, second = world.staged(1, 2)
+    world.warehouse.refuses = lambda location: "bad" if location.endswith(first) else None
+    world.announce(first, second)
+    world.handle()
+    world.stage(first, row(1), row(3), epoch=2)
+    world.announce(first)
+    report = world.report()
+    assert (report.known, report.rewritten) == (1, [])
+
+
+def test_the_ledger_knows_an_object_by_its_etag_without_the_quotes_of_s3() -> None:
+    world = World()
+    [key] = world.staged(1)
+    world.announce(key)
+    world.handle()
+    head = world.objects.head(BUCKET, key)
+    assert head is not None
+    assert f'"{world.warehouse.database.ledger[f"{BUCKET}/{key}"].etag}"' == head.etag
 
 
 def test_without_progress_items_other_bytes_under_one_name_are_the_same_rows() -> None:

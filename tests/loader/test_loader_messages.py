@@ -3,6 +3,7 @@ import pytest
 from aetherstream.errors import Retryable
 from aetherstream.loader.finality import Finality
 from aetherstream.loader.loader import PATIENCE
+from aetherstream.loader.narrowing import NO_TIME
 from aetherstream.testing.builders import STREAM
 from tests.loader.world import BUCKET, PIPELINE, World, failing_at, ids, target
 
@@ -167,10 +168,16 @@ def test_loads_that_are_done_stay_done_where_a_later_one_fails() -> None:
     assert (done.again, world.ids_in_table, done.reports[0].loaded) == ([name], ids(1), 1)
 
 
-def test_no_time_lets_everything_wait() -> None:
+def test_no_time_lets_everything_wait_and_nothing_is_looked_at() -> None:
     world = World(left=5.0)
     name = world.announce(*world.staged(1))
-    assert (world.handle().again, world.ids_in_table) == ([name], [])
+
+    class Store:
+        def head(self, bucket: str, key: str, /) -> object:
+            raise AssertionError("there is no time for it")
+
+    done = world.handle(world.loader(store=Store()))
+    assert (done.again, world.ids_in_table, done.reports[0].reasons) == ([name], [], {NO_TIME: 1})
 
 
 def test_what_was_loaded_longest_after_it_was_put_is_told() -> None:
