@@ -77,14 +77,17 @@ def test_unusual_values_are_staged_as_the_long_way_does(unusual: dict[str, Any])
         Contract("t", (column("a", "super"), column("b", "integer", path="a.b"))),
         Contract("t", (column("a", "integer", path="x"), column("b", "varchar", path="x"))),
         Contract("t", (column("b", "integer", path="a.b"), column("c", "integer", path="a.c.d"))),
+        Contract("t", (column("a", "integer", path="x"), column("x", "integer", path="f0"), column("f0", "super"))),
+        Contract("t", (column("b", "integer", path="a.b"), column("x", "varchar", path="flight_id"))),
+        Contract("t", (column("b", "integer", path='"\\\n'), column("x", "varchar", path="flight_id"))),
         Contract("t", (column("id", "integer"), column("f0", "integer"), column("f1", "integer", path="id.f0"))),
     ],
-    ids=["collects", "inside another", "read twice", "nested", "our own names"],
+    ids=["collects", "inside another", "read twice", "nested", "swapped", "renamed", "with marks", "our own names"],
 )
 def test_every_shape_of_contract_is_staged_as_the_long_way_does(contract: Contract) -> None:
     events = [
         FLIGHT | {"a": {"b": 1, "c": {"d": 2}}, "x": 5, "f0": 7},
-        FLIGHT | {"a": {"b": 3}, "x": None},
+        FLIGHT | {"a": {"b": 3}, "x": None, '"\\\n': 4},
         FLIGHT,
     ]
     assert staged(contract, *events) == the_long_way(contract, *events)
