@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
@@ -27,8 +27,14 @@ class Output:
     """What a value that is missing or of the wrong kind does: leave this output alone, or reject the event."""
 
     def __post_init__(self) -> None:
-        if self.field is None and self.accumulator.takes:
+        if self.field is not None:
+            object.__setattr__(self, "accumulator", self.accumulator.with_field())
+        elif self.accumulator.takes:
             raise ConfigurationError(f"{self.name}: {self.accumulator.kind} needs a field")
+
+    def within(self, length: float | None) -> Output:
+        """Give the output for windows of so many seconds; None: sessions."""
+        return replace(self, accumulator=self.accumulator.within(length))
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,8 @@ class Aggregate:
     """Most groups of a window, in one shard."""
 
     def __post_init__(self) -> None:
+        length = None if isinstance(self.windows, Session) else self.windows.size
+        object.__setattr__(self, "outputs", tuple(output.within(length) for output in self.outputs))
         names = [output.name for output in self.outputs]
         twice = {name for name in names if names.count(name) > 1}
         if twice:

@@ -72,6 +72,7 @@ def test_the_fingerprint_is_the_same_in_every_process() -> None:
         (lambda: replace(BASE, lateness=-1), "lateness and the limit of the future must be 0 or more"),
         (lambda: replace(BASE, max_groups=0), "max_groups 1 or more"),
         (lambda: Output("s", make("sum")), "s: sum needs a field"),
+        (lambda: Output("s", make("count", of_field=True)), "s: count needs a field"),
         (lambda: ColumnReader(["a +"]), "'a \\+' in an aggregate: "),
     ],
 )

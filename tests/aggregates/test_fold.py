@@ -123,6 +123,21 @@ def test_a_value_that_is_rejected_takes_its_event_along() -> None:
     }
 
 
+def test_a_field_decides_what_is_counted_and_a_window_how_long_it_is() -> None:
+    outputs = (
+        Output("known", make("count"), "delay"),
+        Output("rate", make("rate", per=60)),
+        Output("minutes", make("rate", per=3600), "delay"),
+    )
+    events = [{"carrier": "AA", "delay": delay, "t": t} for t, delay in ((0, 3), (30, None), (60, 9))]
+    fixed, sessions = aggregate(*outputs), aggregate(*outputs, windows=Session(100))
+    assert found(fixed, fold(fixed, columns(events, fixed))) == {
+        (0, '["AA"]'): {"known": 2, "rate": 0.05, "minutes": 12.0}
+    }
+    ((session,),) = fold(sessions, columns(events, sessions)).partials.values()
+    assert results(sessions, session.accs) == {"known": 2, "rate": 3.0, "minutes": 720.0}
+
+
 def test_an_expression_that_fails_is_an_unusable_value() -> None:
     own = aggregate(Output("s", make("sum"), "delay * 2", "reject"))
     folded = fold(own, columns([{"carrier": "AA", "delay": 1}, {"carrier": "AA"}], own))

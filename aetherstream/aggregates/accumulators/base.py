@@ -59,7 +59,7 @@ class Folding(ABC, Generic[A]):
     """Its name in the pipeline file."""
     check: Check = staticmethod(anything)
     """Finds the values that it can't use."""
-    takes: ClassVar[bool] = True
+    takes: bool = True
     """Whether it needs a field or expression."""
     max_bytes: int
 
@@ -67,6 +67,14 @@ class Folding(ABC, Generic[A]):
     def spec(self) -> str:
         """Its kind and whatever else decides what its states mean: states of different specs are never merged."""
         return self.kind
+
+    def with_field(self) -> Folding[A]:
+        """Give the accumulator for an output that names a field; differs where the field is optional."""
+        return self
+
+    def within(self, length: float | None, /) -> Folding[A]:  # noqa: ARG002 - few care
+        """Give the accumulator for windows of so many seconds; None: sessions."""
+        return self
 
     def create(self) -> A:
         """Give the state of no values."""

@@ -17,11 +17,15 @@ class Count(Folding[int]):
     """The number of events; with a field, of those where it is neither missing nor null."""
 
     kind = "count"
-    takes = False
     max_bytes = 11
 
     def __init__(self, *, of_field: bool = False) -> None:
+        self.takes = of_field
         self.check = present if of_field else anything
+
+    def with_field(self) -> Count:
+        """Count where the field is there."""
+        return Count(of_field=True)
 
     def fold(self, column: Column, /) -> int:
         """Count."""

@@ -175,12 +175,20 @@ class Rate(Folding[Rated | None]):
     """
 
     kind = "rate"
-    takes = False
     max_bytes = 16 + EXACT_BYTES
 
     def __init__(self, *, of_field: bool = False, per: float = 1.0, length: float | None = None) -> None:
+        self.takes = of_field
         self.check = numbers if of_field else anything
         self._of_field, self._per, self._length = of_field, per, length
+
+    def with_field(self) -> Rate:
+        """Add the field up."""
+        return Rate(of_field=True, per=self._per, length=self._length)
+
+    def within(self, length: float | None, /) -> Rate:
+        """Take the windows' length."""
+        return Rate(of_field=self._of_field, per=self._per, length=length)
 
     @property
     def spec(self) -> str:
