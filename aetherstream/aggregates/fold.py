@@ -16,7 +16,7 @@ from typing import Any
 from .aggregate import Aggregate, Key
 from .column import Column
 from .columns import Columns
-from .judge import Placed, Refusals, Refused, admit, judge_groups, judge_times, judge_values, text_of
+from .judge import Placed, Refusals, Refused, admit, judge_failures, judge_groups, judge_times, judge_values, text_of
 from .partials import Partials
 from .sessions import Accs, SessionState, cut
 from .windows import Hopping, Tumbling, Window, too_late
@@ -78,7 +78,15 @@ def fold(
     excluded = {*without, *folded.refused}
     for index in folded.refused:
         folded.late.pop(index, None)
-    folded.partials = _partials(aggregate, columns, buckets, aside)
+    try:
+        folded.partials = _partials(aggregate, columns, buckets, aside)
+    except Exception:
+        failed = judge_failures(aggregate, columns, aside, excluded)
+        if not failed:
+            raise
+        again = fold(aggregate, columns, watermark=watermark, known=known, without={*without, *failed})
+        again.refused |= failed
+        return again
     folded.skipped = {
         output.name: skipped
         for output, left in zip(aggregate.outputs, aside, strict=True)

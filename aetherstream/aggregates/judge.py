@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
-from ..errors import Rejected
+from ..errors import AetherStreamError, Rejected
+from ..transforms.describe import describe
 from .aggregate import Aggregate
+from .column import Column
 from .columns import Columns
 from .groups import comparable, group_text
 from .usable import Unusable
@@ -73,6 +75,29 @@ def judge_values(aggregate: Aggregate, columns: Columns, refused: Refusals) -> l
             _refuse(where, f"{output.field} is unusable", output.field or "", unusable, refused)
         aside.append(unusable.keys())
     return aside
+
+
+def judge_failures(
+    aggregate: Aggregate, columns: Columns, aside: Sequence[Set[int]], excluded: Collection[int]
+) -> Refusals:
+    """Find the events that a user's accumulator fails with, each folded alone: its bug refuses them, not the batch."""
+    refused: Refusals = {}
+    for output, left in zip(aggregate.outputs, aside, strict=True):
+        where = f"aggregates.{aggregate.name}.{output.name}"
+        values = columns.values[output.field] if output.field is not None else columns.times
+        for index, value in enumerate(values):
+            if index in excluded or index in left or index in refused:
+                continue
+            try:
+                output.accumulator.fold(Column((value,), columns.times, columns.places, (index,)))
+            except Rejected as error:
+                refused[index] = Refused(where, error.reason, error.message)
+            except (AetherStreamError, MemoryError):
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a user's code raises
+                reason = f"{output.name} failed: {type(error).__name__}"
+                refused[index] = Refused(where, reason, f"{output.name} failed with {describe(value)}: {error!r}")
+    return refused
 
 
 Placed = tuple[int, Window | None, Hashable]

@@ -45,6 +45,26 @@ class Longest:
         return data[1:].decode() if data else None
 
 
+class Buggy(Longest):
+    """Fails with some values."""
+
+    def check(self, value: Any) -> None:
+        if not value:
+            raise ValueError("empty")
+
+    def add(self, acc: str | None, value: str, time: float, place: Place) -> str | None:
+        if value == "no":
+            raise Reject("not that", "it is no")
+        return super().add(acc, value + ("" if value.islower() else 1), time, place)  # type: ignore[operator]
+
+
+class FailsTogether(Longest):
+    """Fails with the second value, whatever it is."""
+
+    def add(self, acc: str | None, value: str, time: float, place: Place) -> str | None:
+        return value if acc is None else str(1 / 0)
+
+
 class Unmergeable:
     max_bytes = 8
 

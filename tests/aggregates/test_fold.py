@@ -332,6 +332,31 @@ def test_folding_changes_none_of_its_arguments() -> None:
     assert (brought, known) == (columns(events, own), {HOUR: {'["A"]'}})
 
 
+def test_a_bug_in_a_users_accumulator_refuses_its_events() -> None:
+    own = aggregate(COUNT, Output("x", make("custom", reference="tests.aggregates.support:Buggy"), "v", "reject"))
+    events = [{"carrier": "A", "v": value} for value in ("a", "bb", "B", "no", "", 3)]
+    folded = fold(own, columns(events, own))
+    assert found(own, folded) == {(0, '["A"]'): {"n": 2, "x": "bb"}}
+    assert {index: (one.reason, one.message) for index, one in folded.refused.items()} == {
+        2: (
+            "x failed: TypeError",
+            """x failed with the text 'B': TypeError('can only concatenate str (not "int") to str')""",
+        ),
+        3: ("not that", "it is no"),
+        4: ("v is unusable: check failed: ValueError", "v: its check failed: ValueError('empty')"),
+        5: (
+            "x failed: AttributeError",
+            """x failed with the number 3: AttributeError("'int' object has no attribute 'islower'")""",
+        ),
+    }
+
+
+def test_a_bug_that_no_single_event_shows_is_raised() -> None:
+    own = aggregate(Output("x", make("custom", reference="tests.aggregates.support:FailsTogether"), "v"))
+    with pytest.raises(ZeroDivisionError):
+        fold(own, columns([{"carrier": "A", "v": "a"}, {"carrier": "A", "v": "b"}], own))
+
+
 def test_first_and_last_take_the_places_of_the_batch() -> None:
     own = aggregate(Output("a", make("first"), "v"), Output("z", make("last"), "v"))
     events = [{"carrier": "A", "v": value, "t": t} for value, t in (("x", 5), ("y", 5), (None, 9), ("w", 5))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import ConfigurationError, Rejected
+from ...errors import AetherStreamError, ConfigurationError, Rejected
 from ...transforms.plugin import load
 from ..column import Column
 from ..usable import Check, present
@@ -99,6 +99,10 @@ def _check(own: Any) -> Check:
                     own(value)
                 except Rejected as error:
                     found[index] = error
+                except (AetherStreamError, MemoryError):
+                    raise
+                except Exception as error:  # noqa: BLE001 - a bug in it refuses the value, not the batch
+                    found[index] = Rejected(f"check failed: {type(error).__name__}", f"its check failed: {error!r}")
         return found
 
     return check
