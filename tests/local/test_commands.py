@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from aetherstream.errors import UsageError
 from aetherstream.local.commands import local
+from aetherstream.local.state import StateDirectory
 from tests.stack_fixture import TINY
 
 COMMAND = [sys.executable, "-m", "aetherstream.local.commands"]
@@ -30,6 +31,20 @@ def test_down_says_that_nothing_runs(tmp_path: Path) -> None:
 def test_a_parameter_without_value_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(local, ["up", "--state-dir", str(tmp_path), "-p", "Name"])
     assert str(result.exception) == "--parameter 'Name' is not NAME=VALUE"
+
+
+def test_status_says_how_people_get_into_the_warehouse(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path)
+    state.claim()
+    try:
+        login = {"endpoint": "127.0.0.1:5439/dev", "user": "awsuser", "password": "p"}
+        nothing: dict[str, str] = {}
+        known = {"endpoint": "http://127.0.0.1:1", "directory": str(tmp_path), "redshift": login}
+        state.write_status({**known, "outputs": nothing, "environment": nothing, "mappings": nothing})
+        result = CliRunner().invoke(local, ["status", "--state-dir", str(tmp_path)])
+    finally:
+        state.release()
+    assert "\nredshift   127.0.0.1:5439/dev, user awsuser, password p\n" in result.output
 
 
 @pytest.mark.integration
