@@ -221,11 +221,9 @@ class Kept:
         """Return a connection that lives, with so many seconds for what follows. Raises as `Connect`."""
         due = self._clock() + seconds
         kept = self._connection
-        if kept is not None and self._clock() - kept.born > LIFETIME:
+        if kept is not None and not self._is_good(kept, min(_PROBE_SECONDS, seconds)):
+            # It held nothing, and by now its number may be another session's.
             self.close()
-            kept = None
-        if kept is not None and not self._lives(kept, min(_PROBE_SECONDS, seconds)):
-            self.lost()
             kept = None
         if kept is None:
             kept = self._connection = self._connect(min(CONNECT_SECONDS, due - self._clock()))
@@ -259,8 +257,11 @@ class Kept:
             _log.info("the session before, %d, can't be ended: %s", stray, refused)
         kept.rollback()
 
-    def _lives(self, kept: Connection, seconds: float) -> bool:
-        if self._clock() - kept.used <= IDLE_SECONDS:
+    def _is_good(self, kept: Connection, seconds: float) -> bool:
+        now = self._clock()
+        if now - kept.born > LIFETIME:
+            return False
+        if now - kept.used <= IDLE_SECONDS:
             return True
         try:
             kept.allow(seconds)
