@@ -22,7 +22,7 @@ from typing import Any, Self, TypeVar
 from aetherstream.errors import UsageError
 from aetherstream.local.deployment import Deployment, describe, settle_mappings
 from aetherstream.local.destinations import Destinations
-from aetherstream.local.environment import REGION, Clients, check_disk, credentials
+from aetherstream.local.environment import REGION, Clients, check_disk, choose_port, credentials
 from aetherstream.local.esm.settings import MappingSettings
 from aetherstream.local.invoke import Invoker, LambdaInvoker, in_process
 from aetherstream.local.loads import Waiting, wait_for_loads, waiting
@@ -34,8 +34,8 @@ from aetherstream.local.redshift import LocalRedshift
 from aetherstream.local.sam import Application, Sam
 from aetherstream.local.search import Search
 from aetherstream.local.state import StateDirectory
-from aetherstream.local.wanted import OPENSEARCH, REDSHIFT, wanted
-from aetherstream.local.warehouse import Warehouse
+from aetherstream.local.wanted import OPENSEARCH, REDSHIFT, submits, wanted
+from aetherstream.local.warehouse import Warehouse, data_api_variables
 
 _Part = TypeVar("_Part")
 
@@ -49,8 +49,8 @@ class Stack:
     this process, for a debugger. `environment` reaches MiniStack and so its functions. `say` is told each step.
 
     Where the pipeline has a sink for it, a real OpenSearch is started too, or that of OPENSEARCH_URL taken as it is,
-    and a stand-in for Redshift; with `opensearch=False` or `redshift=False`, or where one can't be had, the other sinks
-    run without it.
+    and a stand-in for Redshift, with its Data API for sinks that load through it; with `opensearch=False` or
+    `redshift=False`, or where one can't be had, the other sinks run without it.
     """
 
     def __init__(
@@ -101,12 +101,18 @@ class Stack:
             directory = self._claim_directory()
             check_disk(directory)
             sam = Sam(self.application, directory, parameters=self._parameters, region=self._region)
-            self._ministack = MiniStack(directory, port=self._port, region=self._region, environment=self._environment)
+            data_api = self._place_data_api(sam)
+            self._ministack = MiniStack(
+                directory,
+                port=self._port,
+                region=self._region,
+                environment={**(data_api_variables(data_api) if data_api else {}), **self._environment},
+            )
             self._undo.callback(self._ministack.stop)
             with self._step("start MiniStack"):
                 self._ministack.start()
             search = self._launch_search(sam, directory)
-            self._start_warehouse(sam, directory)
+            self._start_warehouse(sam, directory, data_api)
             with self._step("sam build"):
                 sam.build()
             if search is not None:
@@ -312,11 +318,20 @@ class Stack:
         self._search = search
         sam.override(search.parameters)
 
-    def _start_warehouse(self, sam: Sam, directory: Path) -> None:
+    def _place_data_api(self, sam: Sam) -> int:
+        """Choose a port for the Data API, where a sink loads through it; 0: none does.
+
+        Functions are told by MiniStack's variables, and so before the warehouse is there.
+        """
+        if not self._redshift or not wanted(REDSHIFT, self.application, sam.parameters):
+            return 0
+        return choose_port() if submits(self.application, sam.parameters) else 0
+
+    def _start_warehouse(self, sam: Sam, directory: Path, data_api: int) -> None:
         """Start the stand-in for Redshift, where there is a sink for it."""
         if not self._redshift or not wanted(REDSHIFT, self.application, sam.parameters):
             return
-        warehouse = Warehouse(directory / "redshift", self.ministack.endpoint)
+        warehouse = Warehouse(directory / "redshift", self.ministack.endpoint, data_api=data_api)
         self._undo.callback(warehouse.stop)
         with self._step("start the stand-in for Redshift"):
             warehouse.start(Clients(self.ministack.endpoint, self._region))

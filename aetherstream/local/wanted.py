@@ -37,6 +37,13 @@ def wanted(server: Server, application: Application, parameters: Mapping[str, st
     return file is not None and any(_is_for(sink, server) for sink in _sinks(application.directory / file))
 
 
+def submits(application: Application, parameters: Mapping[str, str]) -> bool:
+    """Whether a sink of the pipeline loads through the Redshift Data API."""
+    declared = declared_parameters(application.template)
+    file = parameters.get("PipelineFile") or declared.get("PipelineFile", {}).get("Default")
+    return file is not None and any(map(_submits, _sinks(application.directory / file)))
+
+
 def _sinks(file: Path) -> list[Any]:
     """The sinks as they are written. What is wrong with the file is for the build and the function to say."""
     try:
@@ -50,3 +57,9 @@ def _sinks(file: Path) -> list[Any]:
 def _is_for(sink: Any, server: Server) -> bool:
     settings = sink.get(server.kind) if isinstance(sink, dict) else None
     return isinstance(settings, dict) and server.variable in str(settings.get("endpoint"))
+
+
+def _submits(sink: Any) -> bool:
+    settings = sink.get("redshift") if isinstance(sink, dict) else None
+    load = settings.get("load") if isinstance(settings, dict) else None
+    return isinstance(load, dict) and load.get("through") == "data_api"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from aetherstream.local.sam import Application
-from aetherstream.local.wanted import OPENSEARCH, REDSHIFT, Server, wanted
+from aetherstream.local.wanted import OPENSEARCH, REDSHIFT, Server, submits, wanted
 
 TEMPLATE = """
 Parameters:
@@ -72,3 +72,20 @@ def test_each_kind_of_server_is_told_by_its_own_sinks_and_its_own_parameter(
         each is server for each in (OPENSEARCH, REDSHIFT)
     ]
     assert not wanted(server, made, {server.parameter: "given"})
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "expected"),
+    [
+        ("sinks: {rows: {redshift: {load: {through: data_api}}}}", True),
+        ("sinks: {a: {s3: {}}, rows: {redshift: {load: {through: data_api}}}}", True),
+        ("sinks: {rows: {redshift: {load: {through: connection}}}}", False),
+        (LOADED, False),
+        ("sinks: {rows: {redshift: {load:}}}", False),
+        ("sinks: [", False),
+    ],
+)
+def test_a_pipeline_that_loads_through_the_data_api_is_told_from_others(
+    tmp_path: Path, pipeline: str, expected: bool
+) -> None:
+    assert submits(application(tmp_path, pipeline), {}) is expected
