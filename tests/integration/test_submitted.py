@@ -38,7 +38,7 @@ def loading(stack: Stack) -> Loading:
 
 
 def running(loading: Loading) -> bool:
-    """Whether a load of the newest is noted as submitted; of the two tables that wait for each other it is the first."""
+    """Whether a load of the newest is noted as submitted, which is the first of the two tables."""
     key = {"pk": {"S": memory_key("drill", "newest")}}
     table = loading.stack.outputs["ProgressTableName"]
     found = loading.stack.clients.get("dynamodb").get_item(TableName=table, Key=key, ConsistentRead=True)
