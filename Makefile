@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 N      ?= 336776
+# Tests wait for servers most of the time. Each worker starts its own.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test unit lint types validate bench simulate faults check lock clean
@@ -26,7 +28,7 @@ demo: setup  ## Run the whole system on this machine with a year of flights (N=2
 	@$(BIN)/python -m demo --flights $(N)
 
 test: setup  ## Run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 unit: setup  ## Run the tests that need no stack
 	@$(BIN)/python -m pytest -m "not integration"
