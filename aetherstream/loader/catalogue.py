@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from aetherstream.loader.ledger import LOADS, LOADS_COLUMNS, TURNS, TURNS_COLUMNS, Ledger, Query
+from aetherstream.loader.ledger import LEDGER, LOADS, TABLES, TURNS, Ledger, Query
 from aetherstream.warehouse.contract import Contract
 from aetherstream.warehouse.ddl import Change, Differences, LiveColumn, Refusal, create_schema, differences
 from aetherstream.warehouse.sql import identifier, table_name
@@ -25,10 +25,9 @@ def compare(contract: Contract, ask: Ask) -> Differences:
     if not live and not ask(Query("SELECT 1 FROM pg_namespace WHERE nspname = :schema", {"schema": contract.schema})):
         found.changes.append(Change(f"create schema {contract.schema}", create_schema(contract)))
     for name, statement in ledger.create().items():
-        wanted = LOADS_COLUMNS if name == LOADS else TURNS_COLUMNS
         if name not in live:
             found.changes.append(Change(f"create table {contract.schema}.{name}", statement))
-        elif missing := sorted(set(wanted) - {column.name for column in live[name]}):
+        elif missing := sorted(set(LEDGER[name]) - {column.name for column in live[name]}):
             found.refusals.append(
                 Refusal(
                     f"{contract.schema}.{name}", f"lacks {', '.join(missing)}", "it is no ledger of ours: rename it"
@@ -38,14 +37,14 @@ def compare(contract: Contract, ask: Ask) -> Differences:
     found.changes += table.changes
     found.refusals += table.refusals
     found.notes += table.notes
-    noted = {str(mode) for (mode,) in ask(ledger.noted())} if TURNS in live else set()
+    noted = {str(mode) for (mode,) in ask(ledger.noted())} if TABLES in live else set()
     if noted != {ledger.mode}:
         may_be_doubled = contract.mode == "upsert" and contract.table in live and not found.refusals
         if may_be_doubled and (count := int(ask(doubled(contract))[0][0])):
             found.refusals.append(_doubled(contract, noted, count))
         else:
             before = f" (it was {' and '.join(sorted(noted))})" if noted else ""
-            text = f"note in {contract.schema}.{TURNS} that {contract.table} is kept by {ledger.mode}{before}"
+            text = f"note in {contract.schema}.{TABLES} that {contract.table} is kept by {ledger.mode}{before}"
             found.changes.append(Change(text, ledger.note(again=bool(noted))))
     return found
 
@@ -60,8 +59,9 @@ def columns(contract: Contract, ask: Ask) -> dict[str, list[LiveColumn]]:
         Query(
             "SELECT table_name, column_name, data_type, is_nullable, character_maximum_length, numeric_precision,"
             " numeric_scale, CASE WHEN column_default IS NULL THEN 0 ELSE 1 END FROM svv_columns"
-            " WHERE table_schema = :schema AND table_name IN (:table, :loads, :turns) ORDER BY ordinal_position",
-            {"schema": contract.schema, "table": contract.table, "loads": LOADS, "turns": TURNS},
+            " WHERE table_schema = :schema AND table_name IN (:table, :loads, :tables, :turns)"
+            " ORDER BY ordinal_position",
+            {"schema": contract.schema, "table": contract.table, "loads": LOADS, "tables": TABLES, "turns": TURNS},
         )
     )
     for table, name, kind, nullable, length, precision, scale, default in rows:

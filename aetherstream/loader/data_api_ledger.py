@@ -11,7 +11,7 @@ from aetherstream.loader import catalogue
 from aetherstream.loader.data_api_client import Clock, DataApi
 from aetherstream.loader.data_api_sql import guard, printable, spelled, texts
 from aetherstream.loader.failures import Refused, grants, translated
-from aetherstream.loader.ledger import LOADS, TURNS, Ledger, Query, entry, totals
+from aetherstream.loader.ledger import LEDGER, LOADS, Ledger, Query, entry, totals
 from aetherstream.loader.parts import Entry, Staged, Totals
 from aetherstream.warehouse.contract import Contract
 from aetherstream.warehouse.ddl import Change, Differences
@@ -114,7 +114,7 @@ class DataApiLedger:
         still = "; ".join(change.text for change in found.changes)
         raise ConfigurationError(
             f"{self._name}: still to be done: {still}. What is there and can't be seen lacks rights:"
-            f" {grants(self._contract, (LOADS, TURNS))}"
+            f" {grants(self._contract, LEDGER)}"
         )
 
     @property

@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 
 from aetherstream.errors import ConfigurationError
 from aetherstream.loader.failures import Refused
-from aetherstream.loader.ledger import LOADS, TURNS, Ledger, Query
+from aetherstream.loader.ledger import LOADS, TABLES, Ledger, Query
 from aetherstream.loader.parts import Entry, Staged
 from aetherstream.warehouse.contract import Contract
 from aetherstream.warehouse.options import LoadTarget
@@ -176,11 +176,11 @@ _CHECKS: tuple[Literal["guard", "noted", "count"], ...] = ("guard", "noted", "co
 
 def _noted(target: LoadTarget, ledger: Ledger) -> str:
     """Fails where the table is not noted in the way that it is kept."""
-    turns = f"{identifier(target.contract.schema)}.{identifier(TURNS)}"
+    tables = f"{identifier(target.contract.schema)}.{identifier(TABLES)}"
     where = spelled(
         Query('"target" = :target AND "mode" = :mode', {"target": target.contract.table, "mode": ledger.mode})
     )
-    return f"SELECT 'noted', {_unless('COUNT(*) = 0')} FROM {turns} WHERE {where}"
+    return f"SELECT 'noted', {_unless('COUNT(*) = 0')} FROM {tables} WHERE {where}"
 
 
 def _count(contract: Contract, load: str, objects: Sequence[Staged]) -> Iterator[str]:

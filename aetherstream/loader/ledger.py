@@ -21,8 +21,10 @@ from aetherstream.warehouse.sql import identifier, literal
 
 LOADS = "aetherstream_loads"
 """One row an object."""
+TABLES = "aetherstream_tables"
+"""One row a table: how it is kept, and whose turn it is."""
 TURNS = "aetherstream_turns"
-"""One row a table; only loaders touch it, so readers of the ledger wait for nobody."""
+"""Without rows: it is there to be locked. Nothing reads it, so that nobody but loaders waits for a load."""
 MOST_ERROR = 4096
 """Bytes of an error that are kept."""
 _PART = 500
@@ -51,7 +53,10 @@ LOADS_COLUMNS = {
     "at": "TIMESTAMP NOT NULL",
     "error": f"VARCHAR({MOST_ERROR}) NOT NULL",
 }
-TURNS_COLUMNS = {"target": "VARCHAR(127) NOT NULL", "turn": "BIGINT NOT NULL", "mode": "VARCHAR(4096) NOT NULL"}
+TABLES_COLUMNS = {"target": "VARCHAR(127) NOT NULL", "turn": "BIGINT NOT NULL", "mode": "VARCHAR(4096) NOT NULL"}
+TURNS_COLUMNS = {"turn": "BIGINT"}
+LEDGER = {LOADS: LOADS_COLUMNS, TABLES: TABLES_COLUMNS, TURNS: TURNS_COLUMNS}
+"""Columns by table: all that stands beside the tables that are loaded into."""
 
 
 class Ledger:
@@ -60,12 +65,13 @@ class Ledger:
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
         self._loads = f"{identifier(contract.schema)}.{identifier(LOADS)}"
+        self._tables = f"{identifier(contract.schema)}.{identifier(TABLES)}"
         self._turns = f"{identifier(contract.schema)}.{identifier(TURNS)}"
         self._target = {"target": contract.table}
 
     @property
     def mode(self) -> str:
-        """How the table is kept, as `aetherstream_turns` notes it: by what its rows are told apart."""
+        """How the table is kept, as `aetherstream_tables` notes it: by what its rows are told apart."""
         contract = self._contract
         return "append" if contract.mode == "append" else cut(f"upsert {','.join(contract.key)} by {contract.version}")
 
@@ -74,6 +80,7 @@ class Ledger:
         return {
             LOADS: f"CREATE TABLE {self._loads} ({_columns(LOADS_COLUMNS)}) DISTSTYLE AUTO"
             f" COMPOUND SORTKEY ({identifier('object')})",
+            TABLES: f"CREATE TABLE {self._tables} ({_columns(TABLES_COLUMNS)}) DISTSTYLE AUTO",
             TURNS: f"CREATE TABLE {self._turns} ({_columns(TURNS_COLUMNS)}) DISTSTYLE AUTO",
         }
 
@@ -83,19 +90,19 @@ class Ledger:
 
     def raise_turn(self) -> Query:
         """Touch the row that every transaction on this table touches; none: the table is not noted yet."""
-        return Query(f'UPDATE {self._turns} SET "turn" = "turn" + 1 WHERE "target" = :target', self._target)
+        return Query(f'UPDATE {self._tables} SET "turn" = "turn" + 1 WHERE "target" = :target', self._target)
 
     def noted(self) -> Query:
         """The modes that are noted of the table: one, as a rule."""
-        return Query(f'SELECT "mode" FROM {self._turns} WHERE "target" = :target', self._target)
+        return Query(f'SELECT "mode" FROM {self._tables} WHERE "target" = :target', self._target)
 
     def note(self, again: bool) -> str:
         """Note the table with its mode; `again`: it is noted with another one."""
         target, mode = literal(self._contract.table), literal(self.mode)
         if again:
-            return f'UPDATE {self._turns} SET "mode" = {mode} WHERE "target" = {target}'
-        absent = f'NOT EXISTS (SELECT 1 FROM {self._turns} WHERE "target" = {target})'
-        return f'INSERT INTO {self._turns} ("target", "turn", "mode") SELECT {target}, 0, {mode} WHERE {absent}'
+            return f'UPDATE {self._tables} SET "mode" = {mode} WHERE "target" = {target}'
+        absent = f'NOT EXISTS (SELECT 1 FROM {self._tables} WHERE "target" = {target})'
+        return f'INSERT INTO {self._tables} ("target", "turn", "mode") SELECT {target}, 0, {mode} WHERE {absent}'
 
     def known(self, locations: Collection[str]) -> Iterator[Query]:
         """What the ledger says of objects; `entry` reads a row."""

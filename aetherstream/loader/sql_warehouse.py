@@ -18,7 +18,7 @@ from aetherstream.errors import ConfigurationError, Retryable
 from aetherstream.loader import catalogue
 from aetherstream.loader.connection import Clock, Connect, Connection, Kept
 from aetherstream.loader.failures import Lost, Refused, details, grants, named, of_copy, translated
-from aetherstream.loader.ledger import LOADS, TURNS, Ledger, Query, entry, totals
+from aetherstream.loader.ledger import LEDGER, LOADS, TABLES, Ledger, Query, entry, totals
 from aetherstream.loader.parts import CopyFailed, Detail, Entry, Load, Loaded, Staged, Totals
 from aetherstream.warehouse.ddl import Change, Differences
 from aetherstream.warehouse.options import LoadTarget
@@ -131,7 +131,7 @@ class SqlWarehouse:
         still = "; ".join(change.text for change in found.changes)
         raise ConfigurationError(
             f"{self._name}: still to be done: {still}. What is there and can't be seen lacks rights:"
-            f" {grants(self._contract, (LOADS, TURNS))}"
+            f" {grants(self._contract, LEDGER)}"
         )
 
     def close(self) -> None:
@@ -242,7 +242,7 @@ class SqlWarehouse:
             raise
         if not touched:
             raise ConfigurationError(
-                f"{self._name} is not noted in {self._contract.schema}.{TURNS}: run `aetherstream redshift apply`"
+                f"{self._name} is not noted in {self._contract.schema}.{TABLES}: run `aetherstream redshift apply`"
             )
 
     def _again(self, work: Callable[[Connection, int], _T], seconds: float) -> _T:

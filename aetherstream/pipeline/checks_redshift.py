@@ -16,7 +16,7 @@ from aetherstream.warehouse.contract import mistakes, split_table
 from aetherstream.warehouse.sql import FRESH, RANK, STAGE, check_role
 from aetherstream.warehouse.types import ColumnType, column_type
 
-_TAKEN_TABLES = frozenset({STAGE, FRESH, "aetherstream_loads", "aetherstream_turns"})
+_TAKEN_TABLES = frozenset({STAGE, FRESH, "aetherstream_loads", "aetherstream_tables", "aetherstream_turns"})
 """Tables that a load makes, and that the ledger is kept in."""
 _OF_MODE = frozenset({"key", "version"})
 

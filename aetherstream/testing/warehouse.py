@@ -89,7 +89,7 @@ class MemoryWarehouse:
             return True
 
         if not self._commit(commit):
-            raise Retryable("1023: Serializable isolation violation on table - aetherstream_turns")
+            raise Retryable("1023: Serializable isolation violation on table - aetherstream_tables")
         return Loaded(frozenset(fresh), known, len(stage))
 
     def _commit(self, commit: Callable[[], bool]) -> bool:

@@ -319,11 +319,12 @@ def test_offline_the_statements_for_an_empty_warehouse_are_printed(file: Path, s
         "-- warehouse",
         'CREATE SCHEMA IF NOT EXISTS "analytics";',
         'CREATE TABLE "analytics"."aetherstream_loads"',
+        'CREATE TABLE "analytics"."aetherstream_tables"',
         'CREATE TABLE "analytics"."aetherstream_turns"',
         'CREATE TABLE "analytics"."flights"',
-        'INSERT INTO "analytics"."aetherstream_turns"',
+        'INSERT INTO "analytics"."aetherstream_tables"',
     ]
-    assert printed[4].partition(" (")[2] == (
+    assert printed[5].partition(" (")[2] == (
         '"_event_id" VARCHAR(200) NOT NULL, "origin" CHAR(3), "distance" INTEGER NOT NULL) DISTSTYLE AUTO '
         'COMPOUND SORTKEY ("distance");'
     )
@@ -335,6 +336,7 @@ def test_offline_a_ledger_that_tables_share_is_made_once(file: Path, stack: Stac
     printed = lines(stack, "plan", "--offline", "--pipeline", str(file))
     assert [line.partition(" (")[0] for line in printed if line.startswith("CREATE TABLE")] == [
         'CREATE TABLE "analytics"."aetherstream_loads"',
+        'CREATE TABLE "analytics"."aetherstream_tables"',
         'CREATE TABLE "analytics"."aetherstream_turns"',
         'CREATE TABLE "analytics"."flights"',
         'CREATE TABLE "analytics"."others"',

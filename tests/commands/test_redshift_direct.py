@@ -77,9 +77,10 @@ def test_a_table_is_made_and_then_as_its_contract_wants_it(project: Project) -> 
     schema = project.schema
     planned = [
         f"  lacks: create table {schema}.aetherstream_loads",
+        f"  lacks: create table {schema}.aetherstream_tables",
         f"  lacks: create table {schema}.aetherstream_turns",
         f"  lacks: create table {schema}.flights",
-        f"  lacks: note in {schema}.aetherstream_turns that flights is kept by append",
+        f"  lacks: note in {schema}.aetherstream_tables that flights is kept by append",
     ]
     assert project.lines("plan") == [*planned, "  Nothing was changed. `aetherstream redshift apply` does it."]
     assert project.lines("apply") == [line.replace("lacks", "done") for line in planned]

@@ -173,7 +173,7 @@ def test_from_an_empty_warehouse_to_an_object_that_is_mended(stack: Stack, conne
     ]
     assert stack.lines("apply")[-2:] == [
         f"  done: create table {stack.schema}.flights",
-        f"  done: note in {stack.schema}.aetherstream_turns that flights is kept by append",
+        f"  done: note in {stack.schema}.aetherstream_tables that flights is kept by append",
     ]
     stack.stage("a", {"origin": "JFK"}, {"origin": "LGA"})
     bad = stack.stage("b", {"origin": "EWR", "distance": 1}, {"origin": "EWR", "distance": "far"})

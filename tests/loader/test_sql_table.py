@@ -7,8 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+import redshift_connector
 
 from aetherstream.errors import ConfigurationError
+from aetherstream.loader.ledger import LEDGER
+from aetherstream.loader.parts import Totals
 from aetherstream.warehouse.contract import Contract, Distribution
 from aetherstream.warehouse.ddl import Differences
 from tests.loader.sql_bench import SECONDS, Bench, event
@@ -36,9 +39,10 @@ def test_a_table_is_made_with_its_ledger_and_lacks_nothing_then(bench: Bench) ->
     found = warehouse.compare(SECONDS)
     assert texts(found) == [
         f"create table {bench.schema}.aetherstream_loads",
+        f"create table {bench.schema}.aetherstream_tables",
         f"create table {bench.schema}.aetherstream_turns",
         f"create table {bench.schema}.flights",
-        f"note in {bench.schema}.aetherstream_turns that flights is kept by append",
+        f"note in {bench.schema}.aetherstream_tables that flights is kept by append",
     ]
     assert warehouse.apply(found, SECONDS) == texts(found)
     assert warehouse.compare(SECONDS) == Differences()
@@ -114,7 +118,7 @@ def test_a_table_of_appends_with_one_row_a_key_becomes_one_of_upserts(bench: Ben
     found = warehouse.compare(SECONDS)
     assert texts(found) == [
         (
-            f"note in {bench.schema}.aetherstream_turns that flights is kept by upsert flight_id by updated_at"
+            f"note in {bench.schema}.aetherstream_tables that flights is kept by upsert flight_id by updated_at"
             " (it was append)"
         )
     ]
@@ -146,7 +150,7 @@ def test_a_user_without_rights_is_told_which(bench: Bench, user: str) -> None:
 
 def test_the_rights_that_an_error_names_are_enough_to_load(bench: Bench, user: str) -> None:
     bench.ready()
-    tables = ", ".join(f"{bench.schema}.{name}" for name in ("flights", "aetherstream_loads", "aetherstream_turns"))
+    tables = ", ".join(f"{bench.schema}.{name}" for name in ("flights", *LEDGER))
     bench.run(f"GRANT USAGE ON SCHEMA {bench.schema} TO {user}")
     bench.run(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {user}")
     target = bench.target(username=user, password="first")  # noqa: S106
@@ -157,7 +161,7 @@ def test_the_rights_that_an_error_names_are_enough_to_load(bench: Bench, user: s
 def test_a_user_who_may_not_alter_is_told(bench: Bench, user: str) -> None:
     small = flights(schema=bench.schema)
     bench.ready(small)
-    tables = ", ".join(f"{bench.schema}.{name}" for name in ("flights", "aetherstream_loads", "aetherstream_turns"))
+    tables = ", ".join(f"{bench.schema}.{name}" for name in ("flights", *LEDGER))
     bench.run(f"GRANT USAGE ON SCHEMA {bench.schema} TO {user}")
     bench.run(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {user}")
     wanted = replace(small, columns=(*small.columns, column("carrier", "char(2)")))
@@ -165,3 +169,12 @@ def test_a_user_who_may_not_alter_is_told(bench: Bench, user: str) -> None:
     found = warehouse.compare(SECONDS)
     with pytest.raises(ConfigurationError, match=r"must be owner of table flights.*ownership"):
         warehouse.apply(found, SECONDS)
+
+
+def test_who_only_looks_does_not_wait_for_a_load(bench: Bench) -> None:
+    warehouse = bench.ready()
+    with redshift_connector.connect(**bench.server.login) as loading, loading.cursor() as cursor:
+        cursor.execute(f'LOCK "{bench.schema}".aetherstream_turns')
+        assert texts(warehouse.compare(2.0)) == []
+        assert (warehouse.totals(2.0), warehouse.failures(2.0), warehouse.known(["x"], 2.0)) == (Totals(), [], {})
+        loading.rollback()

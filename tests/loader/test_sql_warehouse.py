@@ -180,7 +180,7 @@ def test_two_tables_of_a_schema_share_a_ledger_and_know_their_own_objects(bench:
 
 def test_a_load_into_a_table_that_is_not_noted_says_what_to_do(bench: Bench) -> None:
     warehouse = bench.ready()
-    bench.run(f'DELETE FROM "{bench.schema}".aetherstream_turns')
+    bench.run(f'DELETE FROM "{bench.schema}".aetherstream_tables')
     with pytest.raises(ConfigurationError, match="aetherstream redshift apply"):
         warehouse.load(bench.load(bench.stage([event(1)])), SECONDS)
 

@@ -193,7 +193,7 @@ def test_a_load_over_a_connection_and_one_through_the_data_api_know_of_each_othe
 
 def test_a_load_into_a_table_that_is_not_noted_says_what_to_do(bench: DataBench) -> None:
     warehouse = bench.made()
-    bench.run(f'DELETE FROM "{bench.schema}".aetherstream_turns')
+    bench.run(f'DELETE FROM "{bench.schema}".aetherstream_tables')
     with pytest.raises(ConfigurationError, match="aetherstream redshift apply"):
         warehouse.load(bench.load(bench.stage([event(1)])), SECONDS)
     assert bench.memory.running is None

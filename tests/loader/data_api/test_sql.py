@@ -53,7 +53,7 @@ def heads(statements: list[str]) -> list[str]:
 def test_a_load_is_locked_guarded_counted_and_leaves_nothing_temporary() -> None:
     assert heads(batch(TARGET, "load-1", [staged("a"), staged("b")], MANIFEST)) == [
         'LOCK TABLE "analytics"."aetherstream_turns"',
-        'UPDATE "analytics"."aetherstream_turns" SET',
+        'UPDATE "analytics"."aetherstream_tables" SET',
         "SELECT 'noted', 1",
         'INSERT INTO "analytics"."aetherstream_loads"',
         "SELECT 'guard', 1",
