@@ -8,6 +8,7 @@ results are out. Before this, what is pending of every shard has to be folded.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from aetherstream.aggregates.aggregate import Aggregate
 from aetherstream.delivery.aggregates.places import WindowPlace
@@ -18,6 +19,8 @@ KEEP = 7 * 86_400
 """Seconds for which states are kept after closing: for redrives, late events, and a look."""
 MARKS = 400 * 86_400
 """Seconds for which a window is known to be closed: longer than a stream keeps records (AWS: 365 days)."""
+AT_ONCE = 200
+"""Groups whose results go out together."""
 
 
 def close(
@@ -38,8 +41,8 @@ def close(
         shards: Those that have begun it.
         states: Where its states are.
         windows: Where it is noted.
-        emit: Takes the results of some groups; it may be called again with the same ones, or later ones, and raises
-            where it can't deliver.
+        emit: Takes the results of some groups (`AT_ONCE`); it may be called again with the same ones, or later ones,
+            and raises where it can't deliver.
         now: Epoch seconds.
 
     Returns:
@@ -51,11 +54,12 @@ def close(
     """
     mark = windows.close(place, int(now) + KEEP, kept=int(now) + MARKS)
     groups = 0
-    for items in states.window(place):
-        emit(merged(aggregate, items))
-        groups += 1
+    of_all = states.window(place)
+    while some := list(islice(of_all, AT_ONCE)):
+        emit([result for items in some for result in merged(aggregate, items)])
+        groups += len(some)
         if mark.expires is not None:
-            let_expire(states, items, mark.expires)
+            let_expire(states, [item for items in some for item in items], mark.expires)
     windows.settle(place, shards)
     return groups
 

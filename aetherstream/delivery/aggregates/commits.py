@@ -14,10 +14,10 @@ from aetherstream.aggregates.aggregate import Aggregate, Key
 from aetherstream.aggregates.partials import Partial
 from aetherstream.aggregates.windows import Window
 from aetherstream.delivery.aggregates.apply import Applied, Budget, Declared, Stores, apply, look, remaining
-from aetherstream.delivery.aggregates.log import Pending, get_log, put_log, read_log, write_log
+from aetherstream.delivery.aggregates.log import MOST_INLINE, Pending, get_log, log_key, read_log, write_log
 from aetherstream.delivery.aggregates.memory import Memory
 from aetherstream.delivery.aggregates.places import GroupPlace, WindowPlace, scope_of
-from aetherstream.delivery.put import ObjectStore
+from aetherstream.delivery.put import ObjectStore, put
 from aetherstream.delivery.reader import ObjectReader
 
 
@@ -28,6 +28,8 @@ class Logs(NamedTuple):
     reader: ObjectReader
     bucket: str
     prefix: str
+    most_inline: int = MOST_INLINE
+    """Up to so many bytes a log stands in the progress item."""
 
 
 class Commits:
@@ -81,7 +83,12 @@ class Commits:
         Raises Superseded, Retryable, ConfigurationError.
         """
         data = write_log(self._aggregates, partials, epoch)
-        pending = put_log(self._logs.objects, self._logs.bucket, self._logs.prefix, shard, commit, data, epoch)
+        if len(data) <= self._logs.most_inline:
+            pending = Pending(commit, inline=data)
+        else:
+            key = log_key(self._logs.prefix, shard, epoch)
+            put(self._logs.objects, self._logs.bucket, key, data, {}, epoch)
+            pending = Pending(commit, bucket=self._logs.bucket, key=key)
         self._made[shard] = (pending, partials)
         return pending
 

@@ -16,7 +16,6 @@ from aetherstream.aggregates.aggregate import Aggregate, Key
 from aetherstream.aggregates.partials import Partial, Partials, dump, load
 from aetherstream.aggregates.serial import Reader, UnreadableState, Writer
 from aetherstream.aggregates.windows import Window
-from aetherstream.delivery.put import ObjectStore, put
 from aetherstream.delivery.reader import ObjectReader
 from aetherstream.errors import ConfigurationError
 
@@ -112,18 +111,6 @@ def read_log(data: bytes, aggregates: Mapping[str, Aggregate]) -> Log:
 def log_key(prefix: str, shard: str, epoch: int) -> str:
     """Name the object of a log: no two attempts or redrives of a shard have an epoch in common."""
     return f"{prefix}/{shard}/{epoch:012d}.log"
-
-
-def put_log(store: ObjectStore, bucket: str, prefix: str, shard: str, commit: int, data: bytes, epoch: int) -> Pending:
-    """Put a log where the commit `commit` is to point at; nothing points at it yet.
-
-    Raises Superseded, Retryable, ConfigurationError like `aetherstream.delivery.put.put`.
-    """
-    if len(data) <= MOST_INLINE:
-        return Pending(commit, inline=data)
-    key = log_key(prefix, shard, epoch)
-    put(store, bucket, key, data, {}, epoch)
-    return Pending(commit, bucket=bucket, key=key)
 
 
 def get_log(reader: ObjectReader, pending: Pending) -> bytes:
