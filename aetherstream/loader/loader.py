@@ -140,7 +140,7 @@ class Loader:
             staged, gone = self._look(work, mine, report, seconds_left)
             self._set_gone_aside(work.warehouse, gone, done, seconds_left)
             for chunk in _chunks(staged, work.target.objects):
-                self._load_chunk(work, chunk, done, seconds_left)
+                self._load_chunk(work, chunk, done, report, seconds_left)
         except (Retryable, ConfigurationError) as error:
             report.trouble = str(error)
             report.misconfigured = isinstance(error, ConfigurationError)
@@ -157,9 +157,12 @@ class Loader:
 
         Raises ConfigurationError where it is not, and may not or can't be made so.
         """
+        if work.target.sink not in self._agreed and len(work.waiting) < len(work.objects):
+            self._compare(work, report, seconds_left)
+
+    def _compare(self, work: _Work, report: LoadReport, seconds_left: SecondsLeft) -> bool:
+        """Compare the table with its contract, and make what it lacks; returns whether that was something."""
         target = work.target
-        if target.sink in self._agreed or len(work.waiting) == len(work.objects):
-            return
         found = work.warehouse.compare(_patience(seconds_left))
         table = f"{target.contract.schema}.{target.contract.table}"
         if found.refusals:
@@ -174,8 +177,9 @@ class Loader:
                 "`changes: check`: `aetherstream redshift apply` makes it"
             )
         if found.changes:
-            report.changes = work.warehouse.apply(found, _patience(seconds_left))
+            report.changes += work.warehouse.apply(found, _patience(seconds_left))
         self._agreed.add(target.sink)
+        return bool(found.changes)
 
     def _look(
         self, work: _Work, settled: set[str], report: LoadReport, seconds_left: SecondsLeft
@@ -223,7 +227,9 @@ class Loader:
             warehouse.set_aside(unknown, self._new_id(), _patience(seconds_left))
             done.set_aside.update((each.location, why) for each, why in unknown.items())
 
-    def _load_chunk(self, work: _Work, chunk: Sequence[Staged], done: Loads, seconds_left: SecondsLeft) -> None:
+    def _load_chunk(
+        self, work: _Work, chunk: Sequence[Staged], done: Loads, report: LoadReport, seconds_left: SecondsLeft
+    ) -> None:
         target = work.target
         narrowing = Narrowing(
             work.warehouse,
@@ -231,6 +237,8 @@ class Loader:
             call=self._new_id(),
             seconds_left=seconds_left,
             done=done,
+            # Somebody may have altered the table since: no object is at fault for that.
+            mended=lambda: self._compare(work, report, seconds_left),
         )
         narrowing.load(chunk)
 

@@ -56,14 +56,21 @@ class Narrowing:
         call: str,
         seconds_left: Callable[[], float],
         done: Loads,
+        mended: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`manifests`: of a load, given its id; `call`: begins the ids of the loads; `done` takes in what comes."""
+        """`manifests`: of a load, given its id; `call`: begins the ids of the loads; `done` takes in what comes.
+
+        `mended` is asked when a load is refused for the first time, before any object is blamed: it raises
+        ConfigurationError where the table is at fault, and tells whether it was, and is not any more.
+        """
         self._warehouse = warehouse
         self._manifests = manifests
         self._call = call
         self._tries = 0
         self._seconds_left = seconds_left
         self._done = done
+        self._mended = mended
+        self._is_asked = False
 
     def load(self, objects: Sequence[Staged]) -> None:
         """Load what can be loaded. Raises like `Warehouse.load`, but never CopyFailed; `done` is right also then."""
@@ -80,6 +87,9 @@ class Narrowing:
             except CopyFailed as error:
                 self._done.failed += 1
                 self._done.cause = error.message
+                if self._is_mended():
+                    groups.append(group)
+                    continue
                 fruitless += 1
                 named = _named(group, error)
                 if named:
@@ -102,6 +112,12 @@ class Narrowing:
             self._set_aside(alone)
         elif alone:
             self._wait([list(alone)], FAILED_ALONE)
+
+    def _is_mended(self) -> bool:
+        if self._is_asked:
+            return False
+        self._is_asked = True
+        return self._mended()
 
     def _try(self, group: Sequence[Staged]) -> str:
         """Load a group in one transaction; returns what its objects have to wait for, empty where they are loaded."""

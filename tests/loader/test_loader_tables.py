@@ -73,6 +73,33 @@ def test_a_table_is_compared_again_after_a_failure() -> None:
     assert world.ids_in_table == ids(1, 2)
 
 
+def test_no_object_is_blamed_for_a_table_that_was_altered_meanwhile() -> None:
+    world = World()
+    loader = world.loader()
+    world.announce(*world.staged(1))
+    world.handle(loader)
+    world.warehouse.refuses = lambda _: "line 1, column origin (int4): Invalid digit"
+    world.warehouse.differences = Differences(refusals=[Refusal("origin", "is integer", "make it char(3)")])
+    world.announce(*world.staged(2, 3))
+    report = world.report(loader)
+    assert (report.misconfigured, report.set_aside, report.waiting) == (True, 0, 2)
+    world.warehouse.refuses, world.warehouse.differences = lambda _: None, Differences()
+    world.now += 60
+    assert world.report(loader).loaded == 2
+
+
+def test_what_a_table_lost_meanwhile_is_made_and_the_load_tried_again() -> None:
+    world = World()
+    loader = world.loader()
+    world.announce(*world.staged(1))
+    world.handle(loader)
+    world.warehouse.differences = Differences([Change("add column origin char(3)", "ALTER TABLE")])
+    world.warehouse.refuses = lambda _: "no such column" if world.warehouse.differences.changes else None
+    world.announce(*world.staged(2, 3))
+    report = world.report(loader)
+    assert (report.changes, report.set_aside, report.loaded) == (["add column origin char(3)"], 0, 2)
+
+
 def test_a_table_that_can_t_be_made_right_lets_everything_wait_and_says_why() -> None:
     world = World()
     refusal = Refusal("origin", "is integer in the table, not char(3)", "rename the column")
