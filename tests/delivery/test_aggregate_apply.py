@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import count
 from typing import Any
 
@@ -11,11 +11,14 @@ import pytest
 from aetherstream.aggregates.accumulators import make
 from aetherstream.aggregates.aggregate import Aggregate, Output
 from aetherstream.aggregates.column import Place
+from aetherstream.aggregates.columns import Columns
+from aetherstream.aggregates.fold import fold
 from aetherstream.aggregates.partials import dump, load, results
-from aetherstream.aggregates.windows import Tumbling
+from aetherstream.aggregates.windows import Session, Tumbling, Window
 from aetherstream.delivery.aggregates.apply import Applied, Budget, Declared, Stores, apply
 from aetherstream.delivery.aggregates.memory import LOOK_AGAIN, Memory
 from aetherstream.delivery.aggregates.places import scope_of
+from aetherstream.delivery.aggregates.results import merged
 from aetherstream.delivery.aggregates.size import FULL, MOST_STATE
 from aetherstream.delivery.aggregates.state import Mark, State
 from aetherstream.errors import ConfigurationError, Retryable
@@ -286,64 +289,82 @@ class Texts:
         return tuple(data.decode().split(",")) if data else ()
 
 
-TEXTS = Aggregate(
-    "texts",
-    (),
-    Tumbling(3600),
-    (Output("texts", make("custom", reference=f"{Texts.__module__}:Texts"), "v"),),
-)
+TEXT = (Output("texts", make("custom", reference=f"{Texts.__module__}:Texts"), "v"),)
+TEXTS = Aggregate("texts", (), Tumbling(3600), TEXT)
+SESSIONS = Aggregate("texts", (), Session(60), TEXT)
 
 
 def declared(aggregate: Aggregate) -> Declared:
     return Declared(aggregate, scope_of("flights#events", aggregate))
 
 
-def fold_texts(table: Table, commit: int, text: str) -> Applied:
-    from aetherstream.aggregates.columns import Columns
-    from aetherstream.aggregates.fold import fold
-
-    parts = fold(TEXTS, Columns({"v": [text]}, [3600.0], [(SHARD, "0011", 0, 0)])).partials
+def fold_text(table: Table, commit: int, text: str, aggregate: Aggregate = SESSIONS, time: float = 3600.0) -> Applied:
+    parts = fold(aggregate, Columns({"v": [text]}, [time], [(SHARD, "0011", 0, 0)])).partials
     stores = Stores(table.states, table.windows)
-    return apply(commit, SHARD, parts, {"texts": declared(TEXTS)}, stores, table.memory, Budget(NOW))
+    return apply(commit, SHARD, parts, {"texts": declared(aggregate)}, stores, table.memory, Budget(NOW))
 
 
-def parts_of(table: Table) -> list[tuple[int, list[str]]]:
-    return [
-        (item.state.k, results(TEXTS, load(TEXTS, item.state.acc))["texts"]) for item in sorted(table.items(), key=str)
-    ]
+def parts_of(table: Table) -> list[tuple[int, list[list[str]]]]:
+    """Of each part, its `k` and the texts of its sessions."""
+    found = []
+    for item in table.items():
+        aggregate = SESSIONS if item.place.key.window is None else TEXTS
+        partial = load(aggregate, item.state.acc)
+        accs = [session.accs for session in partial] if aggregate is SESSIONS else [partial]
+        found.append((item.state.k, [results(aggregate, each)["texts"] for each in accs]))
+    return found
 
 
-def test_a_state_that_is_full_goes_on_in_a_further_item() -> None:
+def test_sessions_that_fill_an_item_go_on_in_a_further_one() -> None:
     table = Table()
-    fold_texts(table, 1, "a" * FULL)
-    fold_texts(table, 2, "b")
-    fold_texts(table, 3, "c")
-    assert parts_of(table) == [(1, ["a"]), (3, ["b", "c"])]
+    fold_text(table, 1, "a" * FULL)
+    fold_text(table, 2, "b")
+    fold_text(table, 3, "c", time=9000.0)
+    assert parts_of(table) == [(1, [["a"]]), (3, [["b"], ["c"]])]
 
 
 def test_a_commit_that_went_into_a_further_item_is_found_there_when_it_is_folded_again() -> None:
     table = Table()
-    fold_texts(table, 1, "a" * FULL)
-    fold_texts(table, 2, "b" * FULL)
-    fold_texts(table, 3, "c")
+    fold_text(table, 1, "a" * FULL)
+    fold_text(table, 2, "b" * FULL)
+    fold_text(table, 3, "c")
     for _ in range(2):
         table.cold()
-        assert replace(fold_texts(table, 3, "c"), reads=0) == Applied(had=1)
-    assert parts_of(table) == [(1, ["a"]), (2, ["b"]), (3, ["c"])]
+        assert fold_text(table, 3, "c") == Applied(had=1, reads=3)
+    assert parts_of(table) == [(1, [["a"]]), (2, [["b"]]), (3, [["c"]])]
 
 
-def test_a_state_that_would_not_fit_goes_on_in_a_further_item() -> None:
+def test_a_session_over_several_items_is_one() -> None:
     table = Table()
-    fold_texts(table, 1, "a" * (FULL - 100))
-    fold_texts(table, 2, "b" * (MOST_STATE - FULL + 200))
-    table.cold()
-    fold_texts(table, 2, "b" * (MOST_STATE - FULL + 200))
-    assert parts_of(table) == [(1, ["a"]), (2, ["b"])]
+    fold_text(table, 1, "a" * FULL)
+    fold_text(table, 2, "b", time=3650.0)
+    [result] = merged(SESSIONS, table.items())
+    assert (result.window, result.version, results(SESSIONS, result.accs)) == (
+        Window(3600, 3710),
+        3,
+        {"texts": ["a", "b"]},
+    )
+
+
+def test_a_large_state_of_a_window_stays_in_its_item() -> None:
+    table = Table()
+    fold_text(table, 1, "a" * FULL, TEXTS)
+    fold_text(table, 2, "b", TEXTS)
+    assert parts_of(table) == [(2, [["a", "b"]])]
+
+
+def test_the_state_of_an_accumulator_that_breaks_its_word_goes_on_in_a_further_item() -> None:
+    table = Table()
+    fold_text(table, 1, "a" * FULL, TEXTS)
+    for _ in range(2):
+        fold_text(table, 2, "b" * FULL, TEXTS)
+        table.cold()
+    assert parts_of(table) == [(1, [["a"]]), (2, [["b"]])]
 
 
 def test_what_one_batch_brings_and_no_item_holds_is_told_by_name() -> None:
     with pytest.raises(ConfigurationError, match=r"aggregate texts: .* an accumulator exceeds its max_bytes"):
-        fold_texts(Table(), 1, "a" * (MOST_STATE + 1))
+        fold_text(Table(), 1, "a" * (MOST_STATE + 1), TEXTS)
 
 
 def test_a_memory_that_is_too_small_costs_reads_and_nothing_else() -> None:

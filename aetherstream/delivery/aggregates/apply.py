@@ -222,14 +222,14 @@ class _Folding:
         if item is not None and item.k >= self._commit:
             self._applied.had += 1
             return None
-        if item is not None and item.size >= FULL:
+        if item is not None and item.size >= FULL and task.place.key.window is None:
             return self._next_part(task)
         aggregate = self._declared[task.place.key.aggregate].aggregate
         partial = task.partial
         if item is not None:
             partial = merge(aggregate, self._pruned(task.place, item.partial), partial)
         acc = dump(aggregate, partial)
-        if len(acc) > MOST_STATE:
+        if len(acc) > MOST_STATE:  # only where an accumulator breaks its word
             if item is None:
                 raise ConfigurationError(
                     f"aggregate {aggregate.name}: what one batch brings for {task.place.key.group} takes {len(acc):,} "

@@ -1,8 +1,9 @@
 """How large states may be, and where one goes on when its item is full.
 
-DynamoDB: an item has up to 400 KB. A shard's state of a group goes on in a further item (part) when the last one is
-full; what is emitted is merged over all items anyway. Whether a part is full follows from what is stored, so that a
-commit that is folded again takes the same way, and finds itself.
+DynamoDB: an item has up to 400 KB. The state of a window is bounded by its accumulators, and an aggregate that may not
+fit is refused. How many sessions a group has is not bounded: there a shard's state goes on in a further item (part)
+when the last one is full; what is emitted is merged over all items anyway. Whether a part is full follows from the
+bytes that are stored, so that a commit that is folded again takes the same way, and finds itself.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from aetherstream.aggregates.aggregate import Aggregate, Key
 from aetherstream.aggregates.partials import Partial, dump, max_bytes
 from aetherstream.errors import ConfigurationError
 
-MOST_PARTIAL = 150_000
-"""Most bytes that one batch may bring for one group."""
+MOST_STATE = 380_000
+"""Most bytes of a state in one item; the rest is for its names."""
 FULL = 200_000
-"""From so many bytes on a part takes no more: with a partial it would not fit into an item, names and all."""
-MOST_STATE = 390_000
-"""Most bytes that are written: only a user's accumulator that breaks its word (`max_bytes`) gets there."""
+"""From so many bytes on a part takes no more sessions."""
+MOST_SESSIONS = 150_000
+"""Most bytes of sessions that one batch may bring for one group: they fit behind what is not yet full."""
 
 
 def check_size(aggregate: Aggregate) -> None:
@@ -27,12 +28,19 @@ def check_size(aggregate: Aggregate) -> None:
     Raises:
         ConfigurationError: says what each output may take.
     """
-    if (most := max_bytes(aggregate)) > MOST_PARTIAL:
+    limit = most_partial(aggregate)
+    if (most := max_bytes(aggregate)) > limit:
         parts = ", ".join(f"{output.name} {output.accumulator.max_bytes:,}" for output in aggregate.outputs)
+        what = "group" if aggregate.gap is None else "session"
         raise ConfigurationError(
-            f"aggregate {aggregate.name}: the state of a group may take {most:,} bytes ({parts}), and {MOST_PARTIAL:,} "
-            "are the most: ask for less precision or a lower capacity, or make several aggregates of it"
+            f"aggregate {aggregate.name}: the state of a {what} may take {most:,} bytes ({parts}), "
+            f"and {limit:,} are the most: ask for less precision or a lower capacity, or make several aggregates of it"
         )
+
+
+def most_partial(aggregate: Aggregate) -> int:
+    """Most bytes that one batch may bring for one group."""
+    return MOST_STATE if aggregate.gap is None else MOST_SESSIONS
 
 
 def oversized(aggregate: Aggregate, partials: Mapping[Key, Partial]) -> dict[Key, int]:
@@ -40,8 +48,8 @@ def oversized(aggregate: Aggregate, partials: Mapping[Key, Partial]) -> dict[Key
 
     Only groups with thousands of sessions in one batch, and accumulators that break their word, come so far.
     """
-    found = {}
+    limit, found = most_partial(aggregate), {}
     for key, partial in partials.items():
-        if key.aggregate == aggregate.name and (size := len(dump(aggregate, partial))) > MOST_PARTIAL:
+        if key.aggregate == aggregate.name and (size := len(dump(aggregate, partial))) > limit:
             found[key] = size
     return found
