@@ -11,7 +11,7 @@ from aetherstream.loader import catalogue
 from aetherstream.loader.data_api_client import Clock, DataApi
 from aetherstream.loader.data_api_sql import guard, printable, spelled, texts
 from aetherstream.loader.failures import Refused, grants, translated
-from aetherstream.loader.ledger import LEDGER, LOADS, Ledger, Query, entry, totals
+from aetherstream.loader.ledger import LOADS, Ledger, Query, entry, totals
 from aetherstream.loader.parts import Entry, Staged, Totals
 from aetherstream.warehouse.contract import Contract
 from aetherstream.warehouse.ddl import Change, Differences
@@ -88,7 +88,7 @@ class DataApiLedger:
         """Take objects out that were set aside; how many there were."""
 
         def work(sql: str) -> int:
-            return self._api.run(self._in_turn(sql), due)[-1]
+            return max(0, self._api.run(self._in_turn(sql), due)[-1])  # AWS: -1 where it is not known
 
         statements = texts(self._ledger.forget, list(locations))
         return sum(self._again("change the ledger", partial(work, sql), due) for sql in statements)
@@ -114,7 +114,7 @@ class DataApiLedger:
         still = "; ".join(change.text for change in found.changes)
         raise ConfigurationError(
             f"{self._name}: still to be done: {still}. What is there and can't be seen lacks rights:"
-            f" {grants(self._contract, LEDGER)}"
+            f" {grants(self._contract)}"
         )
 
     @property

@@ -67,8 +67,7 @@ def test_a_poisonous_object_is_set_aside_and_the_others_are_loaded(loading: Load
 def test_a_load_goes_on_when_its_loader_is_killed_and_the_next_one_hears_of_it(loading: Loading) -> None:
     loading.hide(10)
     with loading.connected() as held, held.cursor() as cursor:
-        # Not a lock of the table: whoever looks at it first, to see how it is kept, is to go on.
-        cursor.execute("UPDATE public.aetherstream_turns SET turn = turn")
+        cursor.execute("LOCK public.aetherstream_turns")
         put = ids(loading.ground.put_keyed(events("killed", 60)))
         loading.stack.drain(60, loads=False)
         until(lambda: running(loading), "a load is submitted")
