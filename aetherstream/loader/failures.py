@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from aetherstream.errors import ConfigurationError, Retryable
+from aetherstream.loader.ledger import LEDGER
 from aetherstream.loader.parts import CopyFailed, Detail, Staged
 from aetherstream.warehouse.contract import Contract
 
@@ -101,14 +102,14 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], Kind], ...] = (
 )
 
 
-def grants(contract: Contract, ledger: Iterable[str] = ()) -> str:
+def grants(contract: Contract) -> str:
     """What the loader's user needs, as a person would grant it."""
     schema, user = contract.schema, "<the loader's user>"
-    tables = ", ".join(f"{schema}.{name}" for name in (contract.table, *ledger))
+    tables = ", ".join(f"{schema}.{name}" for name in (contract.table, *LEDGER))
     return (
         f"GRANT USAGE ON SCHEMA {schema} TO {user}; GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO {user};"
-        f" GRANT TEMP ON DATABASE to make the stage; making and altering tables needs CREATE ON SCHEMA {schema}"
-        " and their ownership"
+        f" the stage needs TEMP on the database; making and altering tables needs CREATE ON SCHEMA {schema} and their"
+        " ownership"
     )
 
 

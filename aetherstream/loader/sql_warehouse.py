@@ -18,7 +18,7 @@ from aetherstream.errors import ConfigurationError, Retryable
 from aetherstream.loader import catalogue
 from aetherstream.loader.connection import Clock, Connect, Connection, Kept
 from aetherstream.loader.failures import Lost, Refused, details, grants, named, of_copy, translated
-from aetherstream.loader.ledger import LEDGER, LOADS, TABLES, Ledger, Query, entry, totals
+from aetherstream.loader.ledger import LOADS, TABLES, Ledger, Query, entry, totals
 from aetherstream.loader.parts import CopyFailed, Detail, Entry, Load, Loaded, Staged, Totals
 from aetherstream.warehouse.ddl import Change, Differences
 from aetherstream.warehouse.options import LoadTarget
@@ -131,7 +131,7 @@ class SqlWarehouse:
         still = "; ".join(change.text for change in found.changes)
         raise ConfigurationError(
             f"{self._name}: still to be done: {still}. What is there and can't be seen lacks rights:"
-            f" {grants(self._contract, LEDGER)}"
+            f" {grants(self._contract)}"
         )
 
     def close(self) -> None:
