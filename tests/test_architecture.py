@@ -51,6 +51,8 @@ PURE = {
     *(f"warehouse/{name}" for name in ("contract", "types", "fields", "columns", "check", "rows")),
     *(f"warehouse/{name}" for name in ("ddl", "sql", "options")),
     *(f"loader/{name}" for name in ("ledger", "failures", "data_api_sql")),
+    *(f"delivery/aggregates/{name}" for name in ("places", "state", "size", "log", "results", "watermark")),
+    *(f"delivery/aggregates/{name}" for name in ("memory", "apply", "commits", "closing")),
 }
 """No network, no clock, no environment: whole parts, and modules of a part."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from itertools import count
 from typing import Any
 
@@ -46,7 +45,7 @@ def of(group: str, shard: str = SHARD, part: int = 0) -> tuple[str, str, str, in
 
 def test_a_commit_is_folded_into_every_group_that_it_touches() -> None:
     table = Table()
-    assert asdict(table.fold(1, FIRST)) == {"folded": 2, "had": 0, "gone": 0, "reads": 0, "writes": 2}
+    assert table.fold(1, FIRST) == Applied(folded=2, had=0, gone=0, undeclared=0, reads=0, writes=2)
     assert table.found() == {of("AA"): (1, summed([1, 2])), of("UA"): (1, summed([5]))}
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from aetherstream.aggregates.aggregate import Aggregate
 from aetherstream.aggregates.windows import Window
 from aetherstream.delivery.aggregates.apply import Applied, Stores
-from aetherstream.delivery.aggregates.commits import Commits, Logs
+from aetherstream.delivery.aggregates.commits import OTHERS, Commits, Logs
 from aetherstream.delivery.aggregates.log import MOST_INLINE, Pending
 from aetherstream.delivery.aggregates.state import Mark
 from aetherstream.errors import Retryable, Superseded
@@ -36,10 +37,10 @@ class World:
     objects: MemoryObjects = field(default_factory=MemoryObjects)
     now: float = NOW
 
-    def commits(self) -> Commits:
+    def commits(self, *aggregates: Aggregate) -> Commits:
         return Commits(
             "flights#events",
-            [HOURLY, VISITS],
+            aggregates or [HOURLY, VISITS],
             Stores(self.table.states, self.table.windows),
             Logs(self.objects, self.objects, "data", "p/log"),
             now=lambda: self.now,
@@ -139,3 +140,20 @@ def test_the_groups_of_a_window_are_known_to_the_process_that_has_folded_them() 
     commits.fold(SHARD, commits.log(SHARD, 7, 1, SMALL))
     assert commits.known(SHARD, asked) == {"hourly": {WINDOW: {'["AA"]'}, other: set()}, "visits": {None: set()}}
     assert world.commits().known(SHARD, asked)["hourly"][WINDOW] == set()
+
+
+def test_a_process_of_another_version_leaves_a_log_to_those_who_can_fold_it() -> None:
+    world = World()
+    pending = world.commits().log(SHARD, 7, 1, SMALL | partials([("AA", 0, 1)], VISITS))
+    other = world.commits(VISITS)
+    with pytest.raises(Retryable, match=r"1 groups of commit 1 belong to hourly, .* for another 900 s"):
+        other.fold(SHARD, pending)
+    assert world.commits().fold(SHARD, pending).folded == 2
+    assert other.fold(SHARD, pending) == Applied(had=1, reads=1)
+
+
+def test_a_log_that_nobody_can_fold_any_more_is_given_up_and_counted() -> None:
+    world = World()
+    pending = world.commits().log(SHARD, 7, 1, SMALL | partials([("AA", 0, 1)], VISITS))
+    world.now += OTHERS
+    assert world.commits(VISITS).fold(SHARD, pending) == Applied(folded=1, undeclared=1, reads=1, writes=1)

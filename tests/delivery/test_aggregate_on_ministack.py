@@ -262,6 +262,8 @@ def test_commits_of_two_shards_make_what_their_events_make(ground: Ground) -> No
 def test_a_throttled_table_is_retryable_and_nothing_is_folded_twice(ground: Ground, stack: MiniStack) -> None:
     first, second = (partials((f"g{n}", 3600, number) for n in range(40)) for number in (1, 2))
     with Microburst(stack.endpoint) as proxy:
+        # The proxy takes seconds for its first call, longer than the store waits.
+        ground.client("dynamodb", proxy.url).describe_table(TableName=ground.name)
         commits = ground.commits(proxy.url)
         commits.fold(SHARD, commits.log(SHARD, 1, 1, first))
         pending = commits.log(SHARD, 2, 2, second)

@@ -42,6 +42,8 @@ class Applied:
     """Groups that had it already."""
     gone: int = 0
     """Groups, or sessions, whose state was removed after closing: they were left alone."""
+    undeclared: int = 0
+    """Groups of aggregates that are no longer declared so: nobody reads their states any more."""
     reads: int = 0
     """Items that were asked for."""
     writes: int = 0

@@ -14,11 +14,15 @@ from aetherstream.aggregates.aggregate import Aggregate, Key
 from aetherstream.aggregates.partials import Partial
 from aetherstream.aggregates.windows import Window
 from aetherstream.delivery.aggregates.apply import Applied, Budget, Declared, Stores, apply, look, remaining
-from aetherstream.delivery.aggregates.log import MOST_INLINE, Pending, get_log, log_key, read_log, write_log
+from aetherstream.delivery.aggregates.log import MOST_INLINE, Log, Pending, get_log, log_key, read_log, write_log
 from aetherstream.delivery.aggregates.memory import Memory
-from aetherstream.delivery.aggregates.places import GroupPlace, WindowPlace, scope_of
+from aetherstream.delivery.aggregates.places import GroupPlace, Scope, WindowPlace, scope_of
 from aetherstream.delivery.put import ObjectStore, put
 from aetherstream.delivery.reader import ObjectReader
+from aetherstream.errors import Retryable
+
+OTHERS = 900
+"""Seconds for which a log waits for a version that declares its aggregates. AWS: a function runs 15 minutes at most."""
 
 
 class Logs(NamedTuple):
@@ -46,6 +50,7 @@ class Commits:
         memory: Memory | None = None,
     ) -> None:
         """`owner`: pipeline and stream, for example `flights#events`; `now`: epoch seconds."""
+        self._owner = owner
         self._aggregates = {aggregate.name: aggregate for aggregate in aggregates}
         self._declared = {one.name: Declared(one, scope_of(owner, one)) for one in aggregates}
         self._stores, self._logs, self._now = stores, logs, now
@@ -82,7 +87,7 @@ class Commits:
 
         Raises Superseded, Retryable, ConfigurationError.
         """
-        data = write_log(self._aggregates, partials, epoch)
+        data = write_log(self._aggregates, partials, epoch, int(self._now()))
         if len(data) <= self._logs.most_inline:
             pending = Pending(commit, inline=data)
         else:
@@ -120,15 +125,39 @@ class Commits:
         """
         if pending is None or self.is_folded(shard, pending):
             return Applied()
-        made = self._made.get(shard)
+        made, undeclared = self._made.get(shard), 0
         if made is not None and made[0] == pending:
             partials = made[1]
         else:
-            partials = read_log(get_log(self._logs.reader, pending), self._aggregates).partials
+            log = read_log(get_log(self._logs.reader, pending), self._aggregates)
+            partials, undeclared = log.partials, self._undeclared(shard, pending, log)
         budget = Budget(self._now(), seconds_left, longest)
         applied = apply(pending.commit, shard, partials, self._declared, self._stores, self._memory, budget)
         self._memory.folded(shard, pending.commit)
+        applied.undeclared = undeclared
         return applied
+
+    def _undeclared(self, shard: str, pending: Pending, log: Log) -> int:
+        """How many groups of a log lack it and can't have it, because their aggregates are no longer declared so.
+
+        As long as a process that declares them may be at work, in a deploy or before it is rolled back, the log is its
+        own to fold, and this one waits.
+        """
+        if not log.undeclared:
+            return 0
+        addresses = [
+            GroupPlace(Scope(self._owner, key.aggregate, fingerprint), key).address(shard)
+            for fingerprint, key in log.undeclared
+        ]
+        found = self._stores.states.read(addresses)
+        lacking = sum(at not in found or found[at].k < pending.commit for at in addresses)
+        if lacking and (age := self._now() - log.written) < OTHERS:
+            raise Retryable(
+                f"aggregates of {shard}: {lacking} groups of commit {pending.commit} belong to "
+                f"{', '.join(sorted({key.aggregate for _, key in log.undeclared}))}, which another version of the "
+                f"pipeline declares: it may fold them for another {OTHERS - age:.0f} s, then they are given up"
+            )
+        return lacking
 
     def place(self, key: Key) -> GroupPlace:
         """Where a group of a declared aggregate stands."""

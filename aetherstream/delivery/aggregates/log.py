@@ -45,17 +45,20 @@ class Log:
 
     epoch: int
     """Of the attempt or redrive that wrote it."""
+    written: int
+    """When, epoch seconds."""
     partials: Partials
-    undeclared: int = 0
-    """Partials of aggregates that are no longer declared so. Nobody reads their states any more; they are left out."""
+    undeclared: tuple[tuple[str, Key], ...] = ()
+    """Fingerprint and key of what belongs to aggregates that are not declared so here: by an earlier version, or by a
+    later one. Without their accumulators nobody can merge it."""
 
 
 class LogLost(ConfigurationError):
     """The object with a commit's log is gone."""
 
 
-def write_log(aggregates: Mapping[str, Aggregate], partials: Mapping[Key, Partial], epoch: int) -> bytes:
-    """Format 1: the epoch; compressed (zlib): by aggregate and window, each group with its partial.
+def write_log(aggregates: Mapping[str, Aggregate], partials: Mapping[Key, Partial], epoch: int, written: int) -> bytes:
+    """Format 1: epoch and time; compressed (zlib): by aggregate and window, each group with its partial.
 
     The epoch makes the bytes of two attempts differ (`aetherstream.delivery.put`).
     """
@@ -73,7 +76,7 @@ def write_log(aggregates: Mapping[str, Aggregate], partials: Mapping[Key, Partia
             out.uint(len(keys))
             for key in keys:
                 out.text(key.group).blob(dump(aggregate, partials[key]))
-    return Writer(1).uint(epoch).blob(zlib.compress(out.done(), 1)).done()
+    return Writer(1).uint(epoch).uint(written).blob(zlib.compress(out.done(), 1)).done()
 
 
 def read_log(data: bytes, aggregates: Mapping[str, Aggregate]) -> Log:
@@ -83,14 +86,14 @@ def read_log(data: bytes, aggregates: Mapping[str, Aggregate]) -> Log:
         UnreadableState: a later version wrote it, or it is damaged.
     """
     outer = Reader(data, _WHAT)
-    epoch, packed = outer.uint(), outer.blob()
+    epoch, written, packed = outer.uint(), outer.uint(), outer.blob()
     outer.end()
     try:
         read = Reader(zlib.decompress(packed), _WHAT)
     except zlib.error as error:
         raise UnreadableState(f"{_WHAT} is damaged: {error}") from None
     partials: Partials = {}
-    undeclared = 0
+    undeclared: list[tuple[str, Key]] = []
     for _ in range(read.uint()):
         name, fingerprint = read.text(), read.text()
         aggregate = aggregates.get(name)
@@ -100,12 +103,13 @@ def read_log(data: bytes, aggregates: Mapping[str, Aggregate]) -> Log:
             window = Window(read.sint(), read.sint()) if read.uint() else None
             for _ in range(read.uint()):
                 group, partial = read.text(), read.blob()
+                key = Key(name, window, group)
                 if aggregate is None:
-                    undeclared += 1
+                    undeclared.append((fingerprint, key))
                 else:
-                    partials[Key(name, window, group)] = load(aggregate, partial)
+                    partials[key] = load(aggregate, partial)
     read.end()
-    return Log(epoch, partials, undeclared)
+    return Log(epoch, written, partials, tuple(undeclared))
 
 
 def log_key(prefix: str, shard: str, epoch: int) -> str:
