@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import redshift_connector
 from botocore.exceptions import ClientError, ReadTimeoutError
+from redshift_connector.core import Connection
 
 from aetherstream.loader.data_api import DataApiWarehouse
 from aetherstream.loader.data_api_client import DataApi
@@ -90,6 +93,15 @@ class DataBench(Bench):
         """Rows of the ledger."""
         ((count,),) = self.run(f'SELECT COUNT(*) FROM "{self.schema}".aetherstream_loads')
         return int(count)
+
+
+@contextmanager
+def held(bench: DataBench) -> Iterator[Connection]:
+    """Somebody has the loaders' lock: a load that is submitted meanwhile runs, and comes to no end."""
+    with redshift_connector.connect(**bench.server.login) as holding, holding.cursor() as cursor:
+        cursor.execute(f'LOCK "{bench.schema}".aetherstream_turns')
+        yield holding
+        holding.rollback()
 
 
 class Crash(BaseException):

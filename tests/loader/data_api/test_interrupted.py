@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-import redshift_connector
-from redshift_connector.core import Connection
 
 from aetherstream.errors import ConfigurationError, Retryable
 from aetherstream.loader.parts import CopyFailed, Staged
 from aetherstream.local.redshift.data_api import LocalDataApi
 from tests.data_api_fixture import client_of
-from tests.loader.data_api.bench import Crash, DataBench, Patient, Refusing, Steps, soon
+from tests.loader.data_api.bench import Crash, DataBench, Patient, Refusing, Steps, held, soon
 from tests.loader.sql_bench import SECONDS, event, summary
 from tests.warehouse.contracts import upserting
 
 pytestmark = pytest.mark.integration
-
-
-@contextmanager
-def held(bench: DataBench) -> Iterator[Connection]:
-    """Somebody has the loaders' lock: a load that is submitted meanwhile runs, and comes to no end."""
-    with redshift_connector.connect(**bench.server.login) as holding, holding.cursor() as cursor:
-        cursor.execute(f'LOCK "{bench.schema}".aetherstream_turns')
-        yield holding
-        holding.rollback()
 
 
 # -- Loads that take longer than a call --------------------------------------------------------------------------------
