@@ -12,6 +12,7 @@ from aetherstream.aggregates.windows import Window
 from aetherstream.delivery.aggregates.dynamodb import DynamoStates, item_of
 from aetherstream.delivery.aggregates.places import Address, begun_address, mark_address
 from aetherstream.delivery.aggregates.state import Item, Mark, State, Write, Written
+from aetherstream.delivery.aggregates.statements import batches
 from aetherstream.delivery.aggregates.windows_dynamodb import DynamoWindows
 from aetherstream.errors import ConfigurationError, Retryable
 from aetherstream.testing.stores import InlineExecutor
@@ -29,6 +30,8 @@ STORED = {
 }
 FIRST = Write(place("AA"), ADDRESS, None, State(1, b"one"))
 LATER = Write(place("AA"), ADDRESS, 4, State(5, b"five"))
+SESSIONS = place("AA", VISITS)
+SESSION = Write(SESSIONS, SESSIONS.address(SHARD), 4, State(5, b"five"))
 
 
 class Client:
@@ -61,53 +64,114 @@ def windows(client: Client) -> DynamoWindows:
     return DynamoWindows(client, "states")  # type: ignore[arg-type]
 
 
+def answered(*errors: dict[str, Any] | None) -> Client:
+    """Answers a batch of statements, and refuses whatever comes by itself."""
+
+    def answer(name: str, request: dict[str, Any]) -> dict[str, Any]:
+        if name != "batch_execute_statement":
+            raise refusal("ConditionalCheckFailedException", Item=STORED)
+        return {"Responses": [{} if error is None else {"Error": error} for error in errors]}
+
+    return Client(answer)
+
+
 def test_a_first_write_asks_that_nothing_stands_there() -> None:
-    client = Client()
+    client = answered(None)
     assert states(client).write([FIRST]) == Written()
+    insert = {
+        "Statement": "INSERT INTO \"states\" VALUE {'pk': ?, 'sk': ?, 'k': ?, 'acc': ?, 'group': ?, 'window': ?}",
+        "Parameters": [KEY["pk"], KEY["sk"], {"N": "1"}, {"B": b"one"}, {"S": '["AA"]'}, {"S": "3600/7200"}],
+    }
+    assert client.requests == [("batch_execute_statement", {"Statements": [insert]})]
+
+
+def test_a_later_write_asks_for_the_commit_that_was_read_and_leaves_the_rest() -> None:
+    client = answered(None)
+    assert states(client).write([LATER]) == Written()
+    change = {
+        "Statement": 'UPDATE "states" SET k = ? SET acc = ? WHERE pk = ? AND sk = ? AND k = ?',
+        "Parameters": [{"N": "5"}, {"B": b"five"}, KEY["pk"], KEY["sk"], {"N": "4"}],
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+    }
+    assert client.requests == [("batch_execute_statement", {"Statements": [change]})]
+
+
+def test_each_statement_has_an_end_of_its_own() -> None:
+    addresses = [place(group).address(SHARD) for group in ("AA", "UA", "B6")]
+    writes = [Write(place("AA"), at, 3, State(4, b"")) for at in addresses]
+    client = answered(None, {"Code": "ConditionalCheckFailed", "Item": STORED}, {"Code": "ConditionalCheckFailed"})
+    assert states(client).write(writes) == Written(refused={addresses[1]: State(4, b"\x01\x00"), addresses[2]: None})
+
+
+@pytest.mark.parametrize("code", ["DuplicateItem", "ThrottlingError", "InternalServerError"])
+def test_a_statement_that_fails_otherwise_is_tried_by_itself(code: str) -> None:
+    client = answered({"Code": code})
+    assert states(client).write([FIRST]) == Written(refused={ADDRESS: State(4, b"\x01\x00")})
+    assert client.requests[1] == (
+        "update_item",
+        {
+            "TableName": "states",
+            "Key": KEY,
+            "UpdateExpression": "SET k = :k, acc = :acc, #group = :group, #window = :window",
+            "ConditionExpression": "attribute_not_exists(pk)",
+            "ExpressionAttributeNames": {"#window": "window", "#group": "group"},
+            "ExpressionAttributeValues": {
+                ":k": {"N": "1"},
+                ":acc": {"B": b"one"},
+                ":group": {"S": '["AA"]'},
+                ":window": {"S": "3600/7200"},
+            },
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        },
+    )
+
+
+def test_statements_of_a_throttled_table_are_not_all_tried_again() -> None:
+    def answer(name: str, request: dict[str, Any]) -> dict[str, Any]:
+        if name != "batch_execute_statement":
+            raise refusal("ThrottlingException")
+        return {"Responses": [{"Error": {"Code": "ThrottlingError"}} for _ in request["Statements"]]}
+
+    client = Client(answer)
+    writes = [Write(place("AA"), place(f"g{n}").address(SHARD), 3, State(4, b"")) for n in range(25)]
+    assert set(states(client).write(writes).failed) == {write.address for write in writes}
+    assert [name for name, _ in client.requests] == ["batch_execute_statement", "update_item"]
+
+
+def test_statements_go_out_by_25_and_large_ones_by_fewer() -> None:
+    small = [Write(place("AA"), ADDRESS, 1, State(2, b"x"))] * 60
+    large = [Write(place("AA"), ADDRESS, 1, State(2, bytes(300_000)))] * 6
+    assert [len(batch) for batch in batches(small)] == [25, 25, 10]
+    assert [len(batch) for batch in batches(large)] == [4, 2]
+
+
+def test_sessions_go_out_by_themselves_and_no_longer_expire() -> None:
+    client = Client()
+    assert states(client).write([SESSION]) == Written()
+    at = SESSIONS.address(SHARD)
     assert client.requests == [
         (
             "update_item",
             {
                 "TableName": "states",
-                "Key": KEY,
-                "UpdateExpression": "SET k = :k, acc = :acc, #group = :group, #window = :window",
-                "ConditionExpression": "attribute_not_exists(pk)",
-                "ExpressionAttributeNames": {"#window": "window", "#group": "group"},
-                "ExpressionAttributeValues": {
-                    ":k": {"N": "1"},
-                    ":acc": {"B": b"one"},
-                    ":group": {"S": '["AA"]'},
-                    ":window": {"S": "3600/7200"},
-                },
+                "Key": {"pk": {"S": at.pk}, "sk": {"S": at.sk}},
+                "UpdateExpression": "SET k = :k, acc = :acc REMOVE expires",
+                "ConditionExpression": "k = :read",
+                "ExpressionAttributeValues": {":k": {"N": "5"}, ":acc": {"B": b"five"}, ":read": {"N": "4"}},
                 "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
             },
         )
     ]
 
 
-def test_a_later_write_asks_for_the_commit_that_was_read_and_leaves_the_rest() -> None:
-    client = Client()
-    assert states(client).write([LATER]) == Written()
-    [(_, request)] = client.requests
-    assert request["ConditionExpression"] == "k = :read"
-    assert request["UpdateExpression"] == "SET k = :k, acc = :acc"
-    assert request["ExpressionAttributeValues"] == {":k": {"N": "5"}, ":acc": {"B": b"five"}, ":read": {"N": "4"}}
-
-
-def test_sessions_that_go_on_no_longer_expire() -> None:
-    client, visits = Client(), place("AA", VISITS)
-    states(client).write([Write(visits, visits.address(SHARD), 4, State(5, b"five"))])
-    assert client.requests[0][1]["UpdateExpression"] == "SET k = :k, acc = :acc REMOVE expires"
-
-
 def test_a_failed_condition_gives_what_is_stored() -> None:
-    written = states(failing(refusal("ConditionalCheckFailedException", Item=STORED))).write([LATER])
-    assert written == Written(refused={ADDRESS: State(4, b"\x01\x00")})
+    written = states(failing(refusal("ConditionalCheckFailedException", Item=STORED))).write([SESSION])
+    assert written == Written(refused={SESSION.address: State(4, b"\x01\x00")})
 
 
 def test_a_failed_condition_without_an_item_says_that_nothing_stands_there() -> None:
-    written = states(failing(refusal("ConditionalCheckFailedException"))).write([LATER])
-    assert written == Written(refused={ADDRESS: None})
+    written = states(failing(refusal("ConditionalCheckFailedException"))).write([SESSION])
+    assert written == Written(refused={SESSION.address: None})
 
 
 @pytest.mark.parametrize(
@@ -116,8 +180,11 @@ def test_a_failed_condition_without_an_item_says_that_nothing_stands_there() -> 
     ids=["throttle", "time"],
 )
 def test_what_may_pass_is_retryable_and_names_the_table(error: Exception) -> None:
-    [(address, failed)] = states(failing(error)).write([LATER]).failed.items()
-    assert (address, type(failed)) == (ADDRESS, Retryable)
+    failed = states(failing(error)).write([LATER, SESSION]).failed
+    assert {address: type(error) for address, error in failed.items()} == {
+        ADDRESS: Retryable,
+        SESSION.address: Retryable,
+    }
     for ask in (
         lambda: states(failing(error)).read([ADDRESS]),
         lambda: states(failing(error)).group(place("AA")),
@@ -137,24 +204,8 @@ def test_what_may_pass_is_retryable_and_names_the_table(error: Exception) -> Non
 def test_what_somebody_has_to_mend_is_a_configuration_error(code: str) -> None:
     with pytest.raises(ConfigurationError, match="state table 'states': "):
         states(failing(refusal(code))).read([ADDRESS])
-    assert [type(error) for error in states(failing(refusal(code))).write([LATER]).failed.values()] == [
-        ConfigurationError
-    ]
-
-
-def test_each_write_has_an_end_of_its_own() -> None:
-    def answer(name: str, request: dict[str, Any]) -> dict[str, Any]:
-        match request["ExpressionAttributeValues"][":k"]["N"]:
-            case "2":
-                raise refusal("ConditionalCheckFailedException", Item=STORED)
-            case "3":
-                raise refusal("ThrottlingException")
-        return {}
-
-    addresses = [place(group).address(SHARD) for group in ("AA", "UA", "B6")]
-    writes = [Write(place("AA"), at, 0, State(k, b"")) for k, at in enumerate(addresses, start=1)]
-    written = states(Client(answer)).write(writes)
-    assert (written.refused, list(written.failed)) == ({addresses[1]: State(4, b"\x01\x00")}, [addresses[2]])
+    failed = states(failing(refusal(code))).write([LATER, SESSION]).failed
+    assert [type(error) for error in failed.values()] == [ConfigurationError] * 2
 
 
 def test_a_bug_is_not_taken_for_a_throttle() -> None:

@@ -1,4 +1,4 @@
-"""States in a DynamoDB table: batched reads, one conditional write an item, in parallel.
+"""States in a DynamoDB table: batched reads; conditional writes in batches and in parallel, each by itself.
 
 The table has the string keys `pk` and `sk`, and removes items at `expires`.
 """
@@ -14,9 +14,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aetherstream.aggregates.aggregate import Key
-from aetherstream.aggregates.windows import Window
 from aetherstream.delivery.aggregates.places import Address, GroupPlace, Scope, WindowPlace
 from aetherstream.delivery.aggregates.state import Item, State, Write, Written
+from aetherstream.delivery.aggregates.statements import batches, is_statement, key_of, statement, update, window_of
 from aetherstream.errors import ConfigurationError, Retryable
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ CLIENT = Config(
 MOST_READ = 100
 """AWS: most items of a BatchGetItem."""
 
-_RIGHTS = "dynamodb:BatchGetItem, dynamodb:Query, dynamodb:PutItem, dynamodb:UpdateItem, dynamodb:DeleteItem"
+_RIGHTS = (
+    "dynamodb:BatchGetItem, dynamodb:Query, dynamodb:PutItem, dynamodb:UpdateItem, dynamodb:DeleteItem, "
+    "dynamodb:PartiQLInsert, dynamodb:PartiQLUpdate"
+)
 _MISCONFIGURED = {
     "ResourceNotFoundException": "the table does not exist",
     "ValidationException": "the table refuses the item (its keys must be the strings `pk` and `sk`)",
@@ -56,33 +59,49 @@ class DynamoStates:
 
     def write(self, writes: Sequence[Write], /) -> Written:
         """See `StateStore.write`."""
-        jobs = [(write, self._executor.submit(self._write, write)) for write in writes]
+        jobs = [
+            *(self._executor.submit(self._batch, batch) for batch in batches(filter(is_statement, writes))),
+            *(self._executor.submit(self._one, write) for write in writes if not is_statement(write)),
+        ]
+        errors = [error for job in jobs if (error := job.exception()) is not None]  # waits for every one
+        if errors:
+            raise errors[0]
         written = Written()
-        bugs = []
-        for write, job in jobs:  # each is waited for, also behind one that failed
-            match job.exception():
-                case None:
-                    refused, stored = job.result()
-                    if refused:
-                        written.refused[write.address] = stored
-                case Retryable() | ConfigurationError() as error:
-                    written.failed[write.address] = error
-                case error:
-                    bugs.append(error)
-        if bugs:
-            raise bugs[0]
+        for job in jobs:
+            written.add(job.result())
         return written
 
-    def _write(self, write: Write) -> tuple[bool, State | None]:
-        request = update(self._table, write)
+    def _batch(self, batch: Sequence[Write]) -> Written:
         try:
-            self._client.update_item(**request)
+            answers = self._client.batch_execute_statement(
+                Statements=[cast("Any", statement(self._table, write)) for write in batch]
+            )["Responses"]
+        except (ClientError, BotoCoreError) as error:
+            return Written(failed={write.address: translated(error, self._table) for write in batch})
+        written = Written()
+        for write, answer in zip(batch, answers, strict=True):
+            failure = cast("dict[str, Any]", answer.get("Error") or {})
+            if failure.get("Code") == "ConditionalCheckFailed":
+                written.refused[write.address] = _state(failure["Item"]) if failure.get("Item") else None
+            elif failure and written.failed:
+                # One of them was refused again, after the client's waits: enough of them.
+                message = f"{failure.get('Code')}: {failure.get('Message', '')}"
+                written.failed[write.address] = Retryable(f"state table {self._table!r}: {message}")
+            elif failure:
+                # By itself a throttled write is tried again, after a while, by the client; one that meets an item
+                # brings it along; and whatever else it is, is said.
+                written.add(self._one(write))
+        return written
+
+    def _one(self, write: Write) -> Written:
+        try:
+            self._client.update_item(**update(self._table, write))
         except (ClientError, BotoCoreError) as error:
             stored = refused(error)
             if stored is None:
-                raise translated(error, self._table) from error
-            return True, _state(stored) if stored else None
-        return False, None
+                return Written(failed={write.address: translated(error, self._table)})
+            return Written(refused={write.address: _state(stored) if stored else None})
+        return Written()
 
     def group(self, place: GroupPlace, /) -> list[Item]:
         """See `StateStore.group`."""
@@ -126,42 +145,12 @@ class DynamoStates:
         return True
 
 
-def update(table: str, write: Write) -> dict[str, Any]:
-    """The request of a write. An update, not a put: `expires` is closing's to write."""
-    key, state = write.place.key, write.state
-    values: dict[str, Any] = {":k": {"N": str(state.k)}, ":acc": {"B": state.acc}}
-    request: dict[str, Any] = {
-        "TableName": table,
-        "Key": key_of(write.address),
-        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        "ExpressionAttributeValues": values,
-    }
-    if write.read is None:
-        names = {"#window": "window", "#group": "group"}
-        values[":group"] = {"S": key.group}
-        values[":window"] = {"S": _window_text(key.window)}
-        request["UpdateExpression"] = "SET k = :k, acc = :acc, #group = :group, #window = :window"
-        request["ConditionExpression"] = "attribute_not_exists(pk)"
-        request["ExpressionAttributeNames"] = names
-        return request
-    values[":read"] = {"N": str(write.read)}
-    # Sessions of a group share an item, so one that goes on is no longer to be removed.
-    request["UpdateExpression"] = "SET k = :k, acc = :acc" + (" REMOVE expires" if key.window is None else "")
-    request["ConditionExpression"] = "k = :read"
-    return request
-
-
 def item_of(scope: Scope, item: Mapping[str, Any]) -> Item:
     """Read an item from its attribute values, also those that the table's stream gives (an image).
 
     Only items of groups have a `k`; whoever reads the stream leaves the others alone.
     """
     return _item(scope, item)
-
-
-def key_of(address: Address) -> dict[str, Any]:
-    """The key of an item as attribute values."""
-    return {"pk": {"S": address.pk}, "sk": {"S": address.sk}}
 
 
 def batch_get(client: DynamoDBClient, table: str, addresses: Collection[Address]) -> dict[Address, dict[str, Any]]:
@@ -230,15 +219,6 @@ def _address(item: Mapping[str, Any]) -> Address:
 
 
 def _item(scope: Scope, item: Mapping[str, Any]) -> Item:
-    key = Key(scope.aggregate, _window_of(item["window"]["S"]), item["group"]["S"])
+    key = Key(scope.aggregate, window_of(item["window"]["S"]), item["group"]["S"])
     expires = int(item["expires"]["N"]) if "expires" in item else None
     return Item(GroupPlace(scope, key), _address(item), _state(item), expires)
-
-
-def _window_text(window: Window | None) -> str:
-    return "" if window is None else f"{int(window.start)}/{int(window.end)}"
-
-
-def _window_of(text: str) -> Window | None:
-    start, _, end = text.partition("/")
-    return Window(int(start), int(end)) if end else None

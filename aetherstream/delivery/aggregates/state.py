@@ -50,6 +50,11 @@ class Written:
     failed: dict[Address, Retryable | ConfigurationError] = field(default_factory=dict)
     """Of which nobody knows, or that were not tried."""
 
+    def add(self, more: Written) -> None:
+        """Take what became of others."""
+        self.refused |= more.refused
+        self.failed |= more.failed
+
 
 class StateStore(Protocol):
     """Where states live. Every read is strongly consistent.

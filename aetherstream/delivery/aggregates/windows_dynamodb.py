@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aetherstream.aggregates.windows import Window
-from aetherstream.delivery.aggregates.dynamodb import batch_get, key_of, query, refused, translated
+from aetherstream.delivery.aggregates.dynamodb import batch_get, query, refused, translated
 from aetherstream.delivery.aggregates.places import (
     Scope,
     WindowPlace,
@@ -18,6 +18,7 @@ from aetherstream.delivery.aggregates.places import (
     sortable_end,
 )
 from aetherstream.delivery.aggregates.state import Mark
+from aetherstream.delivery.aggregates.statements import key_of
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
