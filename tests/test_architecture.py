@@ -52,7 +52,7 @@ PURE = {
     *(f"warehouse/{name}" for name in ("ddl", "sql", "options")),
     *(f"loader/{name}" for name in ("ledger", "failures", "data_api_sql")),
     *(f"delivery/aggregates/{name}" for name in ("places", "state", "size", "log", "results", "watermark")),
-    *(f"delivery/aggregates/{name}" for name in ("memory", "apply", "commits", "closing", "statements")),
+    *(f"delivery/aggregates/{name}" for name in ("memory", "apply", "commits", "closing", "statements", "changes")),
 }
 """No network, no clock, no environment: whole parts, and modules of a part."""
 

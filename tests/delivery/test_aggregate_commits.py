@@ -9,7 +9,7 @@ import pytest
 from aetherstream.aggregates.aggregate import Aggregate
 from aetherstream.aggregates.windows import Window
 from aetherstream.delivery.aggregates.apply import Applied, Stores
-from aetherstream.delivery.aggregates.commits import OTHERS, Commits, Logs
+from aetherstream.delivery.aggregates.commits import OTHERS, Commits, Logs, next_commit
 from aetherstream.delivery.aggregates.log import MOST_INLINE, Pending
 from aetherstream.delivery.aggregates.state import Mark
 from aetherstream.errors import Retryable, Superseded
@@ -157,3 +157,18 @@ def test_a_log_that_nobody_can_fold_any_more_is_given_up_and_counted() -> None:
     pending = world.commits().log(SHARD, 7, 1, SMALL | partials([("AA", 0, 1)], VISITS))
     world.now += OTHERS
     assert world.commits(VISITS).fold(SHARD, pending) == Applied(folded=1, undeclared=1, reads=1, writes=1)
+
+
+def test_commits_are_numbered_one_after_the_other() -> None:
+    assert next_commit(17, NOW) == 18
+
+
+def test_a_progress_item_that_begins_anew_numbers_above_whatever_was_before() -> None:
+    first = next_commit(0, NOW)
+    an_hour_of_commits = first + 3600 * 999
+    assert next_commit(0, NOW + 3600) > an_hour_of_commits
+
+
+def test_versions_of_a_thousand_shards_are_exact_as_doubles() -> None:
+    end_of_the_century = 4_102_444_800
+    assert 1000 * next_commit(0, end_of_the_century) < 2**53

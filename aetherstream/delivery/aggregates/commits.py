@@ -25,6 +25,15 @@ OTHERS = 900
 """Seconds for which a log waits for a version that declares its aggregates. AWS: a function runs 15 minutes at most."""
 
 
+def next_commit(seen: int, now: float) -> int:
+    """The number of a commit, given the one in the progress item (0: none yet) and the time (epoch seconds).
+
+    An item that begins anew (deleted by hand, say) begins with the milliseconds: a shard makes fewer than a thousand
+    commits a second, so that number is higher than any that states have from before. They would be skipped else.
+    """
+    return seen + 1 if seen else int(now * 1000)
+
+
 class Logs(NamedTuple):
     """Where redo logs are put and read."""
 

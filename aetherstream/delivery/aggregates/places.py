@@ -89,6 +89,12 @@ def scope_of(owner: str, aggregate: Aggregate) -> Scope:
     return Scope(owner, aggregate.name, aggregate.fingerprint)
 
 
+def scope_in(pk: str) -> Scope:
+    """Whose state an item is, by its partition key."""
+    owner, aggregate, fingerprint, _, _ = pk.rsplit("#", 4)
+    return Scope(owner, aggregate, fingerprint)
+
+
 def begun_partition(scope: Scope) -> str:
     """Holds an item for each shard and window that the shard has begun, ordered by the window's end."""
     return f"{scope.text}#begun"
