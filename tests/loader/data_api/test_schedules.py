@@ -37,6 +37,8 @@ class Schedule:
         self.bad: list[Staged] = []
         self.told: list[str] = []
         """Locations that a process was told to have loaded."""
+        self.new: list[Staged] = []
+        """Of the present step."""
         self._number = 0
 
     @property
@@ -54,13 +56,13 @@ class Schedule:
         return made
 
     def some(self) -> list[Staged]:
-        """What a message announces: anything, also what was loaded long since."""
-        return self.random.sample(self.all, min(len(self.all), self.random.randint(1, 6)))
+        """What messages announce: what is new, or anything, also what was loaded long since."""
+        choice = self.random.choice([self.all, self.new])
+        return self.random.sample(choice, min(len(choice), self.random.randint(1, 6)))
 
     def step(self) -> None:
         """New objects, and one fault, or none."""
-        for _ in range(self.random.randint(1, 4)):
-            self.stage()
+        self.new = [self.stage() for _ in range(self.random.randint(1, 4))]
         faults: list[Callable[[], None]] = [self.calm, self.crash, self.lose, self.outlast, self.cancel, self.meet]
         self.random.choice([*faults, self.forget])()
 
@@ -110,7 +112,8 @@ class Schedule:
 
     def meet(self) -> None:
         memories = [self.bench.memories, self.random.choice([self.bench.memories, MemoryLoads()])]
-        parts = [self.some(), self.some()]
+        part = self.some()
+        parts = [part, self.random.choice([part, self.some()])]
 
         def one(index: int) -> None:
             client = client_of(self.bench.api)
