@@ -56,8 +56,8 @@ def failing(error: Exception) -> Client:
     return Client(answer)
 
 
-def states(client: Client) -> DynamoStates:
-    return DynamoStates(client, "states", InlineExecutor())  # type: ignore[arg-type]
+def states(client: Client, *, batched: bool = True) -> DynamoStates:
+    return DynamoStates(client, "states", InlineExecutor(), batched=batched)  # type: ignore[arg-type]
 
 
 def windows(client: Client) -> DynamoWindows:
@@ -124,6 +124,15 @@ def test_a_statement_that_fails_otherwise_is_tried_by_itself(code: str) -> None:
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         },
     )
+
+
+def test_every_write_goes_out_by_itself_where_that_is_asked_for() -> None:
+    client = Client()
+    assert states(client, batched=False).write([FIRST, LATER]) == Written()
+    assert [(name, request["ConditionExpression"]) for name, request in client.requests] == [
+        ("update_item", "attribute_not_exists(pk)"),
+        ("update_item", "k = :read"),
+    ]
 
 
 def test_statements_of_a_throttled_table_are_not_all_tried_again() -> None:

@@ -16,6 +16,7 @@ from botocore.config import Config
 from aetherstream.aggregates.partials import dump, load, merge_all, results
 from aetherstream.aggregates.windows import Window
 from aetherstream.delivery.aggregates.apply import Applied, Stores
+from aetherstream.delivery.aggregates.changes import changed
 from aetherstream.delivery.aggregates.closing import KEEP, close
 from aetherstream.delivery.aggregates.commits import Commits, Logs
 from aetherstream.delivery.aggregates.dynamodb import CLIENT, WORKERS, DynamoStates
@@ -72,6 +73,7 @@ class Ground:
             AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
             KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
             BillingMode="PAY_PER_REQUEST",
+            StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
         )
         self.client("s3").create_bucket(Bucket=self.name)
         self.executor = ThreadPoolExecutor(WORKERS)
@@ -86,18 +88,30 @@ class Ground:
             config=config,
         )
 
-    def states(self, endpoint: str = "") -> DynamoStates:
-        return DynamoStates(self.client("dynamodb", endpoint, CLIENT), self.name, self.executor)
+    def states(self, endpoint: str = "", *, batched: bool = True) -> DynamoStates:
+        return DynamoStates(self.client("dynamodb", endpoint, CLIENT), self.name, self.executor, batched=batched)
 
     def windows(self) -> DynamoWindows:
         return DynamoWindows(self.dynamodb, self.name)
 
-    def commits(self, endpoint: str = "") -> Commits:
+    def stream(self) -> list[Any]:
+        """What the table's stream has told so far."""
+        streams = self.client("dynamodbstreams")
+        arn = self.dynamodb.describe_table(TableName=self.name)["Table"]["LatestStreamArn"]
+        records = []
+        for shard in streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]:
+            start = streams.get_shard_iterator(
+                StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+            )
+            records += streams.get_records(ShardIterator=start["ShardIterator"])["Records"]
+        return records
+
+    def commits(self, endpoint: str = "", *, batched: bool = True) -> Commits:
         s3 = self.client("s3")
         return Commits(
             "flights#events",
             [HOURLY, VISITS],
-            Stores(self.states(endpoint), self.windows()),
+            Stores(self.states(endpoint, batched=batched), self.windows()),
             Logs(S3Store(s3), S3Reader(s3), self.name, "logs"),
             now=lambda: NOW,
         )
@@ -164,8 +178,9 @@ def test_a_write_on_an_item_that_is_gone_says_so(ground: Ground) -> None:
     assert ground.states().write([write("AA", 3, 5)]) == Written(refused={at: None})
 
 
-def test_many_writes_and_reads_go_through(ground: Ground) -> None:
-    states = ground.states()
+@pytest.mark.parametrize("batched", [True, False])
+def test_many_writes_and_reads_go_through(ground: Ground, *, batched: bool) -> None:
+    states = ground.states(batched=batched)
     writes = [write(f"g{number}", None, number + 1) for number in range(250)]
     assert states.write(writes) == Written()
     assert states.read([each.address for each in writes]) == {each.address: each.state for each in writes}
@@ -320,3 +335,14 @@ def test_a_window_is_closed_over_all_its_shards(ground: Ground) -> None:
     assert {found.expires for found in states.group(place("AA"))} == {int(NOW) + KEEP}
     assert windows.due(window_place().scope, WINDOW.end) == {}
     assert commits.fold(SHARD, commits.log(SHARD, 2, 2, partials([("AA", 3600, 8)]))) == Applied(folded=1, writes=1)
+
+
+def test_the_tables_stream_tells_of_the_groups_that_have_changed(ground: Ground) -> None:
+    commits, states = ground.commits(batched=False), ground.states()
+    both = partials([("AA", 3600, 1), ("UA", 3700, 1)]) | partials([("AA", 3600, 1)], VISITS)
+    commits.fold(SHARD, commits.log(SHARD, 1, 1, both))
+    told = ground.stream()
+    assert set(changed(told)) == {place("AA"), place("UA"), place("AA", VISITS)}
+    commits.fold(SHARD, commits.log(SHARD, 2, 2, partials([("UA", 3800, 1)])))
+    states.expire(states.group(place("AA")), 17)
+    assert changed(ground.stream()[len(told) :]) == [place("UA")]

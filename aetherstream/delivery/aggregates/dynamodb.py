@@ -48,9 +48,12 @@ _MISCONFIGURED = {
 class DynamoStates:
     """`StateStore` on a DynamoDB table."""
 
-    def __init__(self, client: DynamoDBClient, table: str, executor: Executor) -> None:
-        """`executor` runs the writes; it is the caller's to end."""
-        self._client, self._table, self._executor = client, table, executor
+    def __init__(self, client: DynamoDBClient, table: str, executor: Executor, *, batched: bool = True) -> None:
+        """`executor` runs the writes; it is the caller's to end.
+
+        `batched` False: every write goes out by itself. MiniStack's streams don't tell of what statements write.
+        """
+        self._client, self._table, self._executor, self._batched = client, table, executor, batched
 
     def read(self, addresses: Collection[Address], /) -> dict[Address, State]:
         """See `StateStore.read`."""
@@ -59,10 +62,10 @@ class DynamoStates:
 
     def write(self, writes: Sequence[Write], /) -> Written:
         """See `StateStore.write`."""
-        jobs = [
-            *(self._executor.submit(self._batch, batch) for batch in batches(filter(is_statement, writes))),
-            *(self._executor.submit(self._one, write) for write in writes if not is_statement(write)),
-        ]
+        together = [write for write in writes if self._batched and is_statement(write)]
+        alone = [write for write in writes if not (self._batched and is_statement(write))]
+        jobs = [self._executor.submit(self._batch, batch) for batch in batches(together)]
+        jobs += [self._executor.submit(self._one, write) for write in alone]
         errors = [error for job in jobs if (error := job.exception()) is not None]  # waits for every one
         if errors:
             raise errors[0]
