@@ -11,8 +11,11 @@ import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import duckdb
 import pytest
 import redshift_connector
 from redshift_connector.core import Connection
@@ -46,10 +49,26 @@ class Objects:
             key or f"{uuid.uuid4().hex}.json.gz", gzip.compress("\n".join(map(json.dumps, rows)).encode(), mtime=0)
         )
 
-    def manifest(self, places: Sequence[str], *, mandatory: bool = True) -> str:
-        """Put a manifest."""
-        entries = [{"url": place, "mandatory": mandatory} for place in places]
+    def parquet(self, query: str) -> str:
+        """Put the result of a query of DuckDB as Parquet."""
+        return self.put(f"{uuid.uuid4().hex}.parquet", parquet(query))
+
+    def manifest(self, places: Sequence[str], *, mandatory: bool = True, sizes: bool = False) -> str:
+        """Put a manifest, with the objects' sizes where the format wants them."""
+        entries: list[dict[str, Any]] = [{"url": place, "mandatory": mandatory} for place in places]
+        for entry in entries if sizes else []:
+            held = self.s3.head_object(Bucket=self.bucket, Key=entry["url"].removeprefix(f"s3://{self.bucket}/"))
+            entry["meta"] = {"content_length": held["ContentLength"]}
         return self.put(f"{uuid.uuid4().hex}.manifest", json.dumps({"entries": entries}).encode())
+
+
+def parquet(query: str) -> bytes:
+    """The result of a query of DuckDB as a Parquet file."""
+    with TemporaryDirectory() as folder, duckdb.connect() as writer:
+        file = Path(folder, "object")
+        writer.execute("SET TimeZone = 'UTC'")
+        writer.execute(f"COPY ({query}) TO '{file}' (FORMAT parquet)")
+        return file.read_bytes()
 
 
 @pytest.fixture(scope="session")

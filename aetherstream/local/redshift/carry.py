@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from aetherstream.local.redshift import wire
 from aetherstream.local.redshift.catalog import begin_copy, columns_query, end_copy, record_error, record_load
 from aetherstream.local.redshift.copy import Copy
-from aetherstream.local.redshift.errors import CopyFailed, StandInError
+from aetherstream.local.redshift.errors import CopyFailed, SpectrumError, StandInError
 from aetherstream.local.redshift.load import BadRow, Loaded, Objects, Rows, chosen_columns
+from aetherstream.local.redshift.parquet import ParquetRows
 from aetherstream.local.redshift.postgres import Postgres
 from aetherstream.local.redshift.rules import Column
 from aetherstream.local.redshift.session import Session
@@ -46,14 +48,14 @@ class Carrier:
         loaded = Loaded()
         try:
             objects = Objects(self._s3, copy)
-            rows = Rows(copy, chosen, objects.paths(chosen))
+            rows_of = _reader(copy, chosen, objects)
             places = objects.places()
             with _Stream(server, copy, chosen) as stream:
                 for place in places:
                     _stop_if_unwanted(session, number)
-                    lines, size = objects.lines(place)
+                    rows, size = rows_of(place)
                     before = stream.rows
-                    for row in rows.of(place, lines):
+                    for row in rows:
                         stream.add(row)
                         if stream.rows % 1000 == 0:
                             _stop_if_unwanted(session, number)
@@ -61,6 +63,8 @@ class Carrier:
         except BadRow as bad:
             self._record(record_error(number, session.pid, table, bad))
             self._record(record_load(number, session.pid, copy, loaded, "failed"))
+            if copy.parquet:
+                raise SpectrumError(f"{bad.why.reason}, File name: {bad.file}") from bad
             name = _plain(copy.table)
             raise CopyFailed(
                 f"Load into table '{name}' failed.  Check 'sys_load_error_detail' system table for details."
@@ -156,6 +160,25 @@ class _Stream:
                 fields = wire.error_fields(message.body)
                 self._server.rest()
                 raise StandInError(fields.get("C", "XX000"), fields.get("M", ""), fields.get("D", ""))
+
+
+def _reader(copy: Copy, columns: list[Column], objects: Objects) -> Callable[[str], tuple[Iterator[str], int]]:
+    """Gives the rows of an object and its size as it is stored, and raises what they raise."""
+    if copy.parquet:
+        columnar = ParquetRows(copy, columns)
+
+        def of_columns(place: str) -> tuple[Iterator[str], int]:
+            content = objects.content(place)
+            return columnar.of(place, content), len(content)
+
+        return of_columns
+    rows = Rows(copy, columns, objects.paths(columns))
+
+    def of_lines(place: str) -> tuple[Iterator[str], int]:
+        lines, size = objects.lines(place)
+        return rows.of(place, lines), size
+
+    return of_lines
 
 
 def _table(server: Wire, copy: Copy) -> tuple[int, list[Column]]:

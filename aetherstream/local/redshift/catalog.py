@@ -186,15 +186,24 @@ def record_load(query: int, session: int, copy: Copy, loaded: Loaded, status: st
     errors = "0" if done else "1"
     rows, size, count = loaded.rows if done else 0, loaded.bytes, len(loaded.files)
     table = copy.table.replace('"', "")
+    form = "Parquet" if copy.parquet else "JSON"
     history: Sequence[str] = [
         *("0", str(query), "0", str(session), "current_database()", literal(status), literal(table), now, now, "0"),
-        *(literal(copy.source), "'json'", str(rows), str(size if done else 0), str(count), str(size), str(count)),
+        *(
+            literal(copy.source),
+            literal(form.lower()),
+            str(rows),
+            str(size if done else 0),
+            str(count),
+            str(size),
+            str(count),
+        ),
         *(str(size), errors, "-1"),
     ]
     statements = [f"INSERT INTO redshift_system.load_history VALUES ({', '.join(history)})"]  # noqa: S608 (literals)
     if done and loaded.files:
         commits = ", ".join(
-            f"(0, {query}, 0, {_cut(file, 256)}, {_cut(file, 256)}, 0, {lines}, 0, {now}, 1, 'JSON', 0, 0, -1)"
+            f"(0, {query}, 0, {_cut(file, 256)}, {_cut(file, 256)}, 0, {lines}, 0, {now}, 1, '{form}', 0, 0, -1)"
             for file, lines, _ in loaded.files
         )
         statements.append(f"INSERT INTO redshift_system.load_commits VALUES {commits}")  # noqa: S608 (literals)

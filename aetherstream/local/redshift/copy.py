@@ -14,7 +14,8 @@ class Copy:
     """A COPY statement.
 
     `table` is quoted for PostgreSQL. `jsonpaths` is the place of a JSONPaths file; without one, keys are matched with
-    the names of columns (`ignore_case`: whatever their case). `compression` is "", "gzip" or "zstd".
+    the names of columns (`ignore_case`: whatever their case). `compression` is "", "gzip" or "zstd". `parquet`: columns
+    are matched by their order, and nested ones load into SUPER where the COPY says so (`serialize`).
     """
 
     table: str
@@ -31,12 +32,16 @@ class Copy:
     round_decimals: bool = False
     blanks_as_null: bool = False
     empty_as_null: bool = False
+    parquet: bool = False
+    serialize: bool = False
 
 
 _SWITCHES = {"compupdate", "statupdate"}
 _ROLE = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/[\w+=,.@/-]+\Z|default\Z")
 _TIME_FORMATS = {"auto", "epochsecs", "epochmillisecs", "YYYY-MM-DD HH:MI:SS", "YYYY-MM-DD HH:MI:SSOF"}
 _DATE_FORMATS = {"auto", "YYYY-MM-DD"}
+_WITH_PARQUET = {"iam_role", "manifest", "statupdate", "format", "parquet", "serializetojson"}
+"""AWS: the only parameters of a COPY from a columnar format, besides three that the stand-in has for no format."""
 
 
 def parse_copy(reader: Reader) -> Copy:
@@ -49,26 +54,42 @@ def parse_copy(reader: Reader) -> Copy:
     if not re.match(r"s3://[^/]+/.", source, re.DOTALL):
         raise NotSupported("COPY from anything but s3://bucket/key")
     copy = Copy(table, source, columns)
-    json = authorized = False
+    said: list[str] = []
     while not reader.done:
+        said.append(reader.peek().word)
         if reader.took("iam_role"):
             _check_role(reader)
-            authorized = True
         elif reader.took("format"):
             reader.took("as")
-            if not reader.took("json"):
+            said.append(reader.peek().word)
+            if reader.took("json"):
+                copy = _json(reader, copy)
+            elif reader.took("parquet"):
+                copy = replace(copy, parquet=True)
+            else:
                 raise NotSupported(f"COPY ... FORMAT {reader.peek().text.upper()}")
-            json, copy = True, _json(reader, copy)
         elif reader.took("json"):
             reader.took("as")
-            json, copy = True, _json(reader, copy)
+            copy = _json(reader, copy)
+        elif reader.took("parquet"):
+            copy = replace(copy, parquet=True)
         else:
             copy = _option(reader, copy)
-    if not authorized:
+    if "iam_role" not in said:
         raise StandInError("XX000", "COPY needs authorization: IAM_ROLE is missing")
-    if not json:
-        raise NotSupported("COPY of anything but FORMAT JSON")
+    if copy.parquet:
+        _check_parquet(said)
+    elif "json" not in said:
+        raise NotSupported("COPY of anything but FORMAT JSON and FORMAT PARQUET")
+    elif copy.serialize:
+        raise NotSupported("SERIALIZETOJSON with anything but FORMAT PARQUET")
     return copy
+
+
+def _check_parquet(said: list[str]) -> None:
+    for word in said:
+        if word not in _WITH_PARQUET:
+            raise StandInError("0A000", f"{word.upper()} argument is not supported for PARQUET based COPY")
 
 
 def _option(reader: Reader, copy: Copy) -> Copy:
@@ -76,6 +97,8 @@ def _option(reader: Reader, copy: Copy) -> Copy:
         return replace(copy, manifest=True)
     if compression := reader.took_any("gzip", "zstd"):
         return replace(copy, compression=compression)
+    if reader.took("serializetojson"):
+        return replace(copy, serialize=True)
     if reader.took("noload"):
         return replace(copy, no_load=True)
     if reader.took("truncatecolumns"):

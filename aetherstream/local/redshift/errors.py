@@ -32,6 +32,16 @@ class CopyFailed(StandInError):
         super().__init__("XX000", message, detail)
 
 
+class SpectrumError(CopyFailed):
+    """What a COPY of Parquet meets in an object: Redshift reads it through Spectrum, and words it so."""
+
+    def __init__(self, context: str) -> None:
+        rule = "-" * 47
+        told = f"error:  Spectrum Scan Error\n  code:      15007\n  context:   {context}"
+        super().__init__("Spectrum Scan Error", f"\n  {rule}\n  {told}\n  {rule}\n")
+        self.context = context
+
+
 def as_redshift(fields: Mapping[str, str]) -> dict[str, str]:
     """The fields of an ErrorResponse as Redshift words them; those that it words alike come back as they are.
 

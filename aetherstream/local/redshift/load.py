@@ -18,7 +18,7 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aetherstream.local.redshift.copy import Copy
-from aetherstream.local.redshift.errors import CopyFailed, NotSupported
+from aetherstream.local.redshift.errors import CopyFailed, NotSupported, SpectrumError
 from aetherstream.local.redshift.rules import MAX_ROW_BYTES, BadValue, Check, Column, check_of
 
 if sys.version_info >= (3, 14):
@@ -102,7 +102,10 @@ class Objects:
             url = entry.get("url", "") if isinstance(entry, dict) else ""
             if not isinstance(url, str) or not re.match(r"s3://[^/]+/.", url):
                 raise CopyFailed("COPY with MANIFEST parameter requires full path of an S3 object.", "code: 8001")
-            if self._exists(url):
+            size = self._size(url)
+            if size is not None:
+                if self._copy.parquet:
+                    _check_length(url, entry.get("meta"), size)
                 places.append(url)
             elif entry.get("mandatory") is True:
                 raise CopyFailed(
@@ -129,8 +132,14 @@ class Objects:
 
     def lines(self, place: str) -> tuple[list[bytes], int]:
         """The lines of an object, unpacked, and its size as it is stored. Raises `CopyFailed`."""
-        packed = self._get(place)
+        packed = self.content(place)
         return self._unpacked(place, packed).split(b"\n"), len(packed)
+
+    def content(self, place: str) -> bytes:
+        """An object as it is stored. Raises `CopyFailed`."""
+        bucket, key = _split(place)
+        with _Told(place):
+            return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
     def _unpacked(self, place: str, packed: bytes) -> bytes:
         try:
@@ -144,28 +153,22 @@ class Objects:
 
     def _json(self, place: str, what: str) -> dict[str, Any]:
         try:
-            found = json.loads(self._get(place).decode("utf-8"))
+            found = json.loads(self.content(place).decode("utf-8"))
         except ValueError as error:
             raise CopyFailed(f"Problem reading {what} file {place}: {error}") from error
         if not isinstance(found, dict):
             raise CopyFailed(f"Problem reading {what} file {place}: it is no object")
         return found
 
-    def _get(self, place: str) -> bytes:
-        bucket, key = _split(place)
-        with _Told(place):
-            return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-
-    def _exists(self, place: str) -> bool:
+    def _size(self, place: str) -> int | None:
         bucket, key = _split(place)
         try:
             with _Told(place):
-                self._s3.head_object(Bucket=bucket, Key=key)
+                return self._s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
         except CopyFailed as error:
             if isinstance(error.__cause__, ClientError) and _code(error.__cause__) in _MISSING:
-                return False
+                return None
             raise
-        return True
 
     def _listed(self) -> list[str]:
         bucket, prefix = _split(self._copy.source)
@@ -201,7 +204,7 @@ class Rows:
                     row.append(_stored(column, check, raw))
                 except BadValue as why:
                     raise BadRow(place, number, column, line[:1024].decode(errors="replace"), why) from why
-            yield "\t".join(row) + "\n"
+            yield stored_line(row)
 
     def _found(self, line: bytes) -> list[bytes | None]:
         if len(line) > MAX_ROW_BYTES:
@@ -221,15 +224,18 @@ class Rows:
         return [bytes(fields[name]) if name in fields else None for name in self._names]
 
 
-def _stored(column: Column, check: Check, raw: bytes | None) -> str:
+def stored_line(values: Sequence[str | None]) -> str:
+    """The line of a row in PostgreSQL's COPY in text form."""
+    return "\t".join("\\N" if value is None else value.translate(_ESCAPES) for value in values) + "\n"
+
+
+def _stored(column: Column, check: Check, raw: bytes | None) -> str | None:
     if raw is None and column.default:
         raise NotSupported(f'COPY without a value for "{column.name}", which has a default')
     value = check(raw) if raw is not None else None
-    if value is None:
-        if column.required:
-            raise BadValue(1213, "Missing data for not-null field")
-        return "\\N"
-    return value.translate(_ESCAPES)
+    if value is None and column.required:
+        raise BadValue(1213, "Missing data for not-null field")
+    return value
 
 
 def _object(line: bytes) -> dict[str, msgspec.Raw]:
@@ -270,6 +276,22 @@ def _steps(path: object) -> list[str | int]:
         steps.append(int(found[3]) if found[3] else found[1] or found[2])
         position = found.end()
     return steps
+
+
+def _check_length(url: str, meta: object, size: int) -> None:
+    # AWS: columnar formats need meta.content_length, the object's exact size.
+    if not isinstance(meta, dict):
+        raise CopyFailed("File entry does not have 'meta' key.", f"code: 15003, {url}")
+    length = meta.get("content_length")
+    if type(length) is not int:
+        raise CopyFailed("File entry does not have a 'content_length' in its 'meta' key.", f"code: 15003, {url}")
+    if length > size:
+        raise SpectrumError(
+            f"HTTP response error code: 416 Message: InvalidRange The requested range is not satisfiable, {url}: "
+            f"the manifest says {length} bytes, the object has {size}"
+        )
+    if length < size:
+        raise SpectrumError(f"File '{url}' is cut: the manifest says {length} bytes, the object has {size}")
 
 
 def _split(place: str) -> tuple[str, str]:

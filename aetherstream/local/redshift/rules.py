@@ -81,7 +81,7 @@ def check_of(column: Column, copy: Copy) -> Check:
     """The check of a column's values. Raises `NotSupported` when no COPY of the stand-in loads such a type."""
     if column.kind == "jsonb":
         return _super
-    scalar = _scalar(column, copy)
+    scalar = scalar_of(column, copy)
     textual = column.kind in ("character varying", "character")
 
     def check(raw: bytes) -> str | None:
@@ -106,7 +106,8 @@ def check_of(column: Column, copy: Copy) -> Check:
     return check
 
 
-def _scalar(column: Column, copy: Copy) -> Callable[[str], str]:
+def scalar_of(column: Column, copy: Copy) -> Callable[[str], str]:
+    """The check of a value's text: gives what PostgreSQL stores, raises `BadValue`. SUPER has none, `NotSupported`."""
     kind, sizes = column.kind, column.sizes
     if kind == "character varying":
         return lambda value: _varchar(value, sizes[0], copy.truncate_columns)
@@ -264,7 +265,7 @@ def _check_super(value: Any) -> None:
             if "\0" in part:
                 raise BadValue(1220, "NUL character in a SUPER value", part[:1024])
             if len(part.encode()) > MAX_SUPER_STRING_BYTES:
-                raise BadValue(1204, "String in a SUPER value exceeds 65535 bytes", part[:1024])
+                raise BadValue(1224, "String value exceeds the max size of 65535 bytes", part[:1024])
         elif isinstance(part, int) and not -(10**38) < part < 10**38:
             raise BadValue(1204, "Number of more than 38 digits in a SUPER value")
 

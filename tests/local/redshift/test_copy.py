@@ -36,6 +36,8 @@ def test_the_copy_of_the_loader() -> None:
         ("json as 's3://b/paths' zstd", Copy('"t"', "s3://b/k", jsonpaths="s3://b/paths", compression="zstd")),
         ("format json 'auto' noload", Copy('"t"', "s3://b/k", no_load=True)),
         ("json 'auto' truncatecolumns roundec", Copy('"t"', "s3://b/k", truncate_columns=True, round_decimals=True)),
+        ("format as parquet statupdate off manifest", Copy('"t"', "s3://b/k", manifest=True, parquet=True)),
+        ("parquet serializetojson", Copy('"t"', "s3://b/k", parquet=True, serialize=True)),
         ("json 'auto' emptyasnull blanksasnull", Copy('"t"', "s3://b/k", empty_as_null=True, blanks_as_null=True)),
     ],
 )
@@ -46,8 +48,10 @@ def test_its_options(options: str, read: Copy) -> None:
 @pytest.mark.parametrize(
     ("sql", "said"),
     [
-        (f"copy t from 's3://b/k' {ROLE} format as parquet", "COPY ... FORMAT PARQUET"),
-        (f"copy t from 's3://b/k' {ROLE}", "COPY of anything but FORMAT JSON"),
+        (f"copy t from 's3://b/k' {ROLE} format as orc", "COPY ... FORMAT ORC"),
+        (f"copy t from 's3://b/k' {ROLE} parquet fillrecord", "COPY ... FILLRECORD"),
+        (f"copy t from 's3://b/k' {ROLE}", "COPY of anything but FORMAT JSON and FORMAT PARQUET"),
+        (f"copy t from 's3://b/k' {ROLE} json 'auto' serializetojson", "SERIALIZETOJSON with anything but FORMAT"),
         (f"copy t from 's3://b/k' {ROLE} csv", "COPY ... CSV"),
         (f"copy t from 's3://b/k' {ROLE} json 'noshred'", "JSON 'noshred'"),
         (f"copy t from 's3://b/k' {ROLE} json 'auto' maxerror 10", "MAXERROR 10"),
@@ -66,3 +70,21 @@ def test_what_it_does_not_load_is_refused(sql: str, said: str) -> None:
     refused = copy(sql)
     assert isinstance(refused, StandInError)
     assert refused.message.startswith(said)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "gzip", "zstd", "json 'auto'", "maxerror 0", "timeformat 'auto'", "dateformat 'auto'", "compupdate off",
+        "noload", "comprows 1", "truncatecolumns", "roundec", "blanksasnull", "emptyasnull", "region 'us-east-1'",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("order", ["{option} format as parquet", "format as parquet {option}"])
+def test_parquet_takes_no_other_option(option: str, order: str) -> None:
+    refused = copy(f"copy t from 's3://b/k' {ROLE} {order.format(option=option)}")
+    assert isinstance(refused, StandInError)
+    word = option.partition(" ")[0].upper()
+    assert (refused.code, refused.message) == (
+        "0A000",
+        f"{word} argument is not supported for PARQUET based COPY",
+    )

@@ -97,7 +97,7 @@ def stored(kind: str, raw: str, copy: Copy = COPY) -> str | int | None:
         ("jsonb", '"text"', '"text"'),
         ("jsonb", r'{"a": "\u0000"}', 1220),
         ("jsonb", r'{"a": "\ud800"}', 1216),
-        ("jsonb", '["' + "x" * 65536 + '"]', 1204),
+        ("jsonb", '["' + "x" * 65536 + '"]', 1224),
         ("jsonb", "1" + "0" * 38, 1204),
         ("jsonb", '["' + '","'.join(["x" * 65000] * 250) + '"]', 1204),
     ],
