@@ -80,7 +80,7 @@ class ParquetRows:
         with TemporaryDirectory(prefix="aetherstream-parquet-") as folder, duckdb.connect() as reader:
             file = Path(folder, "object")
             file.write_bytes(content)
-            reader.execute("SET autoinstall_known_extensions = false; SET threads = 1; SET TimeZone = 'UTC'")
+            reader.execute("SET autoinstall_known_extensions = false; SET threads = 1")
             try:
                 fields = _fields(iter(reader.execute(_SCHEMA, [str(file)]).fetchall()))
                 self._match(place, fields)
