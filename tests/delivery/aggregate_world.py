@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 
@@ -22,10 +22,11 @@ from aetherstream.aggregates.fold import fold
 from aetherstream.aggregates.partials import Partial, Partials, dump, merge_all
 from aetherstream.aggregates.windows import Session, Tumbling
 from aetherstream.delivery.aggregates.apply import Stores
+from aetherstream.delivery.aggregates.closing import close
 from aetherstream.delivery.aggregates.commits import Commits, Logs
 from aetherstream.delivery.aggregates.log import Pending
-from aetherstream.delivery.aggregates.places import Address, GroupPlace, WindowPlace
-from aetherstream.delivery.aggregates.results import merged
+from aetherstream.delivery.aggregates.places import Address, GroupPlace, WindowPlace, scope_of
+from aetherstream.delivery.aggregates.results import Result, merged
 from aetherstream.delivery.aggregates.state import Item, Mark, State, Write, Written
 from aetherstream.delivery.put import PreconditionFailed
 from aetherstream.errors import Retryable
@@ -41,6 +42,7 @@ OUTPUTS = (
 BY_WINDOW = Aggregate("by_window", (("g", "g"),), Tumbling(10), OUTPUTS)
 BY_SESSION = Aggregate("by_session", (("g", "g"),), Session(4), OUTPUTS)
 AGGREGATES = (BY_WINDOW, BY_SESSION)
+SCOPE = scope_of("p#s", BY_WINDOW)
 SHARDS = ("s1", "s2")
 EMITTERS = 4
 Chosen = tuple[int, int]
@@ -58,6 +60,8 @@ class Broken:
     commits_unseen: bool = False
     """A redrive that commits on its lease alone, whatever number it has seen."""
     version_is_greatest_k: bool = False
+    emits_open_windows_only: bool = False
+    """Nobody tells of changes after closing."""
 
 
 WHOLE = Broken()
@@ -137,6 +141,9 @@ class World:
         self.late: list[Callable[[], None]] = []
         self.dirty: list[GroupPlace] = []
         self.sink: dict[Key, tuple[int, bytes]] = {}
+        """What is emitted on every update."""
+        self.final: dict[Key, tuple[int, bytes]] = {}
+        """What is emitted when windows are closed, and of closed ones."""
         self.seen = Counter[str]()
 
     # --- faults
@@ -199,11 +206,11 @@ class World:
 
     def is_exact(self) -> bool:
         """Whether states and sink are what was committed, and nobody has folded what was not."""
-        emitted = {key: data for key, (_, data) in self.sink.items()}
+        emitted, final = ({key: data for key, (_, data) in sink.items()} for sink in (self.sink, self.final))
         ahead = any(
             item.state.k > self.progress[address.sk.split("#")[1]].commit for address, item in self.states.items.items()
         )
-        return self.found() == self.expected() and emitted == united(self) and not ahead
+        return self.found() == self.expected() and emitted == final == united(self) and not ahead
 
     def found(self) -> dict[str, dict[Key, bytes]]:
         """What they are."""
@@ -363,8 +370,38 @@ class World:
         [result] = merged(BY_WINDOW, items)
         version = max(item.state.k for item in items) if self.broken.version_is_greatest_k else result.version
         self.turns.step()
-        if version >= self.sink.get(place.key, (0, b""))[0]:
-            self.sink[place.key] = (version, dump(BY_WINDOW, result.accs))
+        self.upsert(self.sink, result._replace(version=version))
+        if place.in_window in self.windows.closed and not self.broken.emits_open_windows_only:
+            self.turns.step()
+            self.upsert(self.final, result)
+
+    def upsert(self, sink: dict[Key, tuple[int, bytes]], result: Result) -> None:
+        """As a sink with external versions takes it."""
+        if result.version >= sink.get(result.key, (0, b""))[0]:
+            sink[result.key] = (result.version, dump(BY_WINDOW, result.accs))
+
+    # --- closing
+
+    def close_windows(self, process: Process) -> None:
+        """Close every window, whether or not it is time: some shards' events are late then."""
+        try:
+            self._close_windows(process)
+        except Retryable:
+            pass
+        finally:
+            self.idle.append(process)
+
+    def _close_windows(self, process: Process) -> None:
+        for shard in SHARDS:
+            process.commits.fold(shard, self.progress[shard].pending)
+        for window, shards in self.windows.due(SCOPE, 1e9).items():
+            place = WindowPlace(SCOPE, window)
+            close(BY_WINDOW, place, shards, self.states, self.windows, self._emit_final, now=0.0)
+
+    def _emit_final(self, found: Sequence[Result]) -> None:
+        for result in found:
+            self.turns.step()
+            self.upsert(self.final, result)
 
     # --- the run
 
@@ -384,6 +421,7 @@ class World:
         closer = self.process()
         for item in self.progress.values():
             closer.commits.fold(item.shard, item.pending)
+        self._close_windows(closer)
         while self.dirty:
             self.emit(self.dirty.pop())
 
@@ -409,6 +447,9 @@ class World:
         if self.dirty and len(self.turns.actors) - len(working) < EMITTERS:
             place = self.dirty.pop(self.rng.randrange(len(self.dirty)))
             self.turns.start("emitter", lambda: self.emit(place))
+        if len(working) < 6 and self.rng.random() < 0.02:
+            closer = self.process()
+            self.turns.start("closer", lambda: self.close_windows(closer))
         open_units = [unit for unit in self.units if unit not in self.done_units]
         if open_units and len(working) < 6 and self.rng.random() < 0.05:
             unit, process = self.rng.choice(open_units), self.process()
@@ -458,6 +499,10 @@ def united(world: World) -> dict[Key, bytes]:
     return {key: data for key, data in dumped(merge_all(by_name, parts)).items() if key.window is not None}
 
 
+def void(_: object) -> None:
+    """For effects whose answer nobody reads."""
+
+
 class WorldStates(MemoryStates):
     """The state table: every write is an effect of its own."""
 
@@ -470,6 +515,16 @@ class WorldStates(MemoryStates):
         for address in addresses:
             self._world.effect(lambda: found.update(MemoryStates.read(self, [address])), "read", may_be_late=False)  # noqa: B023
         return found
+
+    def window(self, place: WindowPlace, /) -> Iterator[list[Item]]:
+        groups = {item.place for item in self.items.values() if item.place.in_window == place}
+        for group in sorted(groups):  # page by page, not a moment
+            self._world.turns.step()
+            yield [item for item in self.items.values() if item.place == group]
+
+    def expire(self, items: Sequence[Item], at: int, /) -> list[Item]:
+        self._world.effect(lambda: void(MemoryStates.expire(self, items, at)), "expire")
+        return []
 
     def write(self, writes: Sequence[Write], /) -> Written:
         world, written = self._world, Written()
@@ -505,8 +560,16 @@ class WorldWindows(MemoryWindows):
         return found
 
     def marks(self, places: Collection[WindowPlace], /) -> dict[WindowPlace, Mark]:
-        self._world.effect(lambda: None, "marks")
-        return {}
+        found: dict[WindowPlace, Mark] = {}
+        self._world.effect(lambda: found.update(MemoryWindows.marks(self, places)), "marks", may_be_late=False)
+        return found
+
+    def close(self, place: WindowPlace, expires: int, /, *, kept: int) -> Mark:
+        self._world.effect(lambda: void(MemoryWindows.close(self, place, expires, kept=kept)), "close")
+        return self.closed[place]
+
+    def settle(self, place: WindowPlace, shards: Sequence[str], /) -> None:
+        self._world.effect(lambda: MemoryWindows.settle(self, place, shards), "settle")
 
 
 class WorldObjects(MemoryObjects):

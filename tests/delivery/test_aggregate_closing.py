@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from aetherstream.aggregates.partials import results
 from aetherstream.delivery.aggregates.closing import KEEP, close, let_expire
+from aetherstream.delivery.aggregates.places import WindowPlace
 from aetherstream.delivery.aggregates.results import Result
-from aetherstream.delivery.aggregates.state import Mark
+from aetherstream.delivery.aggregates.state import Item, Mark
 from aetherstream.errors import Retryable
+from aetherstream.testing.states import MemoryStates
 from tests.delivery.aggregate_support import HOURLY, NOW, SHARD, WINDOW, Table, partials, place, summed, window_place
 
 EXPIRES = int(NOW) + KEEP
@@ -41,6 +43,28 @@ def test_a_window_that_is_closed_gives_its_groups_and_no_others() -> None:
     table, sink = begun(), Sink()
     assert closed(table, sink) == 2
     assert sorted(sink.taken, key=str) == [('["AA"]', summed([1]), 3), ('["UA"]', summed([2]), 3)]
+
+
+def test_a_window_is_known_to_be_closed_before_its_states_are_read() -> None:
+    table, known = begun(), list[bool]()
+
+    class Watched(MemoryStates):
+        def window(self, place: WindowPlace, /) -> Iterator[list[Item]]:
+            known.append(place in table.windows.closed)
+            return super().window(place)
+
+    close(HOURLY, window_place(), [SHARD], Watched(table.states.items), table.windows, Sink(), now=NOW)
+    assert known == [True]
+
+
+def test_a_window_is_due_until_its_results_are_out() -> None:
+    table, due = begun(), list[bool]()
+
+    def emit(found: Sequence[Result]) -> None:
+        due.append(WINDOW in table.windows.due(window_place().scope, WINDOW.end))
+
+    close(HOURLY, window_place(), [SHARD], table.states, table.windows, emit, now=NOW)
+    assert due == [True]
 
 
 def test_a_closed_window_is_marked_expires_and_is_no_longer_due() -> None:
