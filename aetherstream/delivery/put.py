@@ -36,8 +36,8 @@ class Head:
 
     etag: str
     metadata: Mapping[str, str]
-    size: int
-    """Bytes."""
+    size: int | None
+    """Bytes; None where the answer does not say: a proxy may drop the length of a body that does not come."""
 
 
 class ObjectStore(Protocol):

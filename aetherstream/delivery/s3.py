@@ -69,7 +69,7 @@ class S3Store:
             _translate(error, bucket, key)
         except BotoCoreError as error:
             raise Retryable(f"s3://{bucket}/{key}: {error}") from error
-        return Head(answer["ETag"], answer["Metadata"], answer["ContentLength"])
+        return Head(answer["ETag"], answer["Metadata"], answer.get("ContentLength"))
 
 
 class S3Reader:

@@ -31,6 +31,7 @@ PATIENCE = (60, 900)
 """Seconds until a message whose objects wait comes again: at first, and at most; doubled from time to time."""
 
 _GONE = "the object is gone: it was removed before it was loaded"
+_NO_SIZE = "S3 did not tell its size: something between the loader and S3 takes it from the answer"
 _LISTED = 20
 """Most objects that a line of the log names."""
 
@@ -205,6 +206,8 @@ class Loader:
                 work.waiting[each.location] = found
             elif found is None:
                 gone.append(Staged(each.bucket, each.key, ""))
+            elif found.size is None:
+                work.waiting[each.location] = _NO_SIZE
             elif found.size <= EMPTY:
                 settled.add(each.location)
                 report.emptied += 1

@@ -101,6 +101,16 @@ def test_a_head_gives_etag_and_metadata() -> None:
     assert store(Client()).head("b", "k") == Head('"e"', {"aether-epoch": "3"}, 20)
 
 
+def test_a_head_from_which_a_proxy_took_the_length_still_gives_etag_and_metadata() -> None:
+    class Short(Client):
+        def head_object(self, **request: Any) -> dict[str, Any]:
+            found = super().head_object(**request)
+            del found["ContentLength"]
+            return found
+
+    assert store(Short()).head("b", "k") == Head('"e"', {"aether-epoch": "3"}, None)
+
+
 def test_a_head_of_nothing_is_none() -> None:
     assert store(Client(answer(404, "404"))).head("b", "k") is None
 

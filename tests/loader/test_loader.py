@@ -1,6 +1,10 @@
+from dataclasses import replace
+
+from aetherstream.delivery.put import Head
 from aetherstream.loader.finality import OPEN, UNKNOWN_SHARD, Finality
 from aetherstream.loader.report import LoadReport
 from aetherstream.testing.builders import SHARD, STREAM
+from aetherstream.testing.stores import MemoryObjects
 from tests.loader.world import BUCKET, PIPELINE, World, ids, row, target
 
 OTHER = "shardId-000000000001"
@@ -57,6 +61,19 @@ def test_an_object_that_an_attempt_may_still_write_waits() -> None:
     done = world.handle()
     assert (world.ids_in_table, done.again) == (ids(1), [waits])
     assert done.reports[0].reasons == {OPEN: 1}
+
+
+def test_an_object_whose_size_nobody_tells_waits_and_is_not_taken_for_an_empty_one() -> None:
+    class Silent(MemoryObjects):
+        def head(self, bucket: str, key: str, /) -> Head | None:
+            found = super().head(bucket, key)
+            return None if found is None else replace(found, size=None)
+
+    world = World()
+    waits = world.announce(*world.staged(1))
+    done = world.handle(world.loader(store=Silent(world.objects.objects)))
+    assert (done.again, world.ids_in_table) == ([waits], [])
+    assert "did not tell its size" in str(done.reports[0].reasons)
 
 
 def test_what_waited_is_loaded_when_it_is_final() -> None:
