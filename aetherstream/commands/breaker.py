@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
+from aetherstream.commands.called import Called
 from aetherstream.commands.deployed import Deployed, on_a_stack
 from aetherstream.commands.recovery import json_option, who, yes_option
 from aetherstream.commands.words import count, span
-from aetherstream.errors import Retryable, UsageError
+from aetherstream.errors import UsageError
 
 SECONDS = 300
 """How long the drain function runs at most."""
@@ -94,30 +95,13 @@ def _turn(
 
 def _ask(stack: Deployed, request: Mapping[str, Any]) -> Mapping[str, Any]:
     """Ask the drain function. Raises UsageError and Retryable with what it, or Lambda, said."""
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError, ClientError
-
     if "DrainFunctionName" not in stack.outputs:
         raise UsageError(
             f"the stack {stack.name} has no drain function: no sink of it can spill. It gets one with the parameter "
             "OpenSearchEndpoint or OpenSearchCreate"
         )
-    function = stack.output("DrainFunctionName")
-    client = stack.client(
-        "lambda", config=Config(read_timeout=SECONDS + 10, retries={"max_attempts": 0}, tcp_keepalive=True)
-    )
-    try:
-        answer = client.invoke(FunctionName=function, Payload=json.dumps({**request, "by": who()}).encode())
-        found: Any = json.loads(answer["Payload"].read())
-    except (BotoCoreError, ClientError) as error:
-        raise Retryable(f"the drain function {function} can't be called: {error}") from error
-    if "FunctionError" in answer:
-        raise Retryable(
-            f"the drain function {function} ended: {found.get('errorType', 'error')}: {found.get('errorMessage', '')}"
-        )
-    if found["state"] != "done":
-        raise UsageError(found["message"])
-    return dict(found)
+    function = Called(stack, "drain", stack.output("DrainFunctionName"), SECONDS)
+    return function.ask({**request, "by": who()})
 
 
 def _tell(

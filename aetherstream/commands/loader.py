@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from aetherstream.commands.answers import Answer
+from aetherstream.commands.called import Called
 from aetherstream.commands.deployed import Deployed
 from aetherstream.commands.recovery import SECONDS, who
-from aetherstream.errors import Retryable, UsageError
-
-Answer = Mapping[str, Any]
+from aetherstream.errors import UsageError
 
 
 class Loader:
@@ -18,34 +17,16 @@ class Loader:
 
     def __init__(self, deployed: Deployed) -> None:
         """Raises UsageError where the stack has none."""
-        from botocore.config import Config
-
         if "LoaderFunctionName" not in deployed.outputs:
             raise UsageError(
                 f"the stack {deployed.name} has no loader function: it has no warehouse. It gets one with the "
                 "parameter RedshiftEndpoint or RedshiftCreate"
             )
-        self._function = deployed.output("LoaderFunctionName")
-        # A request is asked again by people, not by the client: the first one may still be at work.
-        config = Config(read_timeout=SECONDS + 10, retries={"max_attempts": 0}, tcp_keepalive=True)
-        self._lambda = deployed.client("lambda", config=config)
+        self._function = Called(deployed, "loader", deployed.output("LoaderFunctionName"), SECONDS)
 
     def ask(self, request: Mapping[str, Any]) -> Answer:
         """Ask. Raises UsageError and Retryable with what the function, or Lambda, said."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        payload = json.dumps({**request, "by": who()}).encode()
-        try:
-            answer = self._lambda.invoke(FunctionName=self._function, Payload=payload)
-            found: Any = json.loads(answer["Payload"].read())
-        except (BotoCoreError, ClientError) as error:
-            raise Retryable(f"the loader function {self._function} can't be called: {error}") from error
-        if "FunctionError" in answer:
-            kind, text = found.get("errorType", "error"), found.get("errorMessage", "")
-            raise Retryable(f"the loader function {self._function} ended: {kind}: {text}")
-        if found["state"] != "done":
-            raise UsageError(found["message"])
-        return dict(found)
+        return self._function.ask({**request, "by": who()})
 
     def through(self, request: Mapping[str, Any], watch: Callable[[Answer], None]) -> list[Answer]:
         """Ask until each sink is through, where one call has not the time; what they say is added up.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import socket
 import time
 import uuid
@@ -14,6 +13,7 @@ from typing import Any
 import click
 
 from aetherstream.commands.answers import Answer
+from aetherstream.commands.called import Called, Ended
 from aetherstream.commands.deployed import Deployed
 from aetherstream.errors import AetherStreamError, Retryable, UsageError
 
@@ -40,14 +40,9 @@ class Recovery:
 
     def __init__(self, deployed: Deployed, *, wait: int = 0, function: str | None = None) -> None:
         """`function`: its name, where it is not that of the stack's outputs."""
-        from botocore.config import Config
-
         self.deployed = deployed
         self._wait = wait
-        self._function = function or deployed.output("RecoveryFunctionName")
-        # A request is asked again by people, not by the client: the first one may still be at work.
-        config = Config(read_timeout=SECONDS + 10, retries={"max_attempts": 0}, tcp_keepalive=True)
-        self._lambda = deployed.client("lambda", config=config)
+        self._function = Called(deployed, "recovery", function or deployed.output("RecoveryFunctionName"), SECONDS)
 
     def ask(self, request: Mapping[str, Any]) -> Answer:
         """Ask once, or for as long as somebody else holds the lease and there is time to wait.
@@ -69,20 +64,13 @@ class Recovery:
         return answer
 
     def _invoke(self, request: Mapping[str, Any]) -> Answer:
-        from botocore.exceptions import BotoCoreError, ClientError
-
         try:
-            answer = self._lambda.invoke(FunctionName=self._function, Payload=json.dumps(request).encode())
-            body = answer["Payload"].read()
-        except (BotoCoreError, ClientError) as error:
-            raise Retryable(f"the recovery function {self._function} can't be called: {error}") from error
-        found: Any = json.loads(body)
-        if "FunctionError" in answer:
-            kind, text = found.get("errorType", "error"), str(found.get("errorMessage", ""))
-            killed = kind == "MemoryError" or any(words in text for words in _KILLED)
-            message = f"the recovery function {self._function} {'was killed' if killed else 'ended'}: {kind}: {text}"
+            return self._function.invoke(request)
+        except Ended as error:
+            killed = error.kind == "MemoryError" or any(words in error.text for words in _KILLED)
+            how = "was killed" if killed else "ended"
+            message = f"{self._function.title} {how}: {error.kind}: {error.text}"
             return {"state": "failed", "message": message, "killed": killed}
-        return dict(found)
 
     @cached_property
     def about(self) -> Mapping[str, Any]:
