@@ -9,12 +9,40 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from aetherstream.errors import ConfigurationError
+from aetherstream.loader.failures import grants
 from aetherstream.loader.ledger import LEDGER, LOADS, TABLES, TURNS, Ledger, Query
 from aetherstream.warehouse.contract import Contract
 from aetherstream.warehouse.ddl import Change, Differences, LiveColumn, Refusal, create_schema, differences
 from aetherstream.warehouse.sql import identifier, table_name
 
 Ask = Callable[[Query], Sequence[Sequence[Any]]]
+
+_ROUNDS = 3
+"""Times that a table is compared and changed: what somebody else makes meanwhile shows then."""
+
+
+def apply(
+    contract: Contract, found: Differences, make: Callable[[Change], bool], again: Callable[[], Differences]
+) -> list[str]:
+    """Make what the schema lacks, and return what was made here; what somebody else makes meanwhile is theirs.
+
+    `make`: whether it was made here; `again`: compares. Raises ConfigurationError where something is refused, or still
+    lacking after some rounds.
+    """
+    name = f"{contract.schema}.{contract.table}"
+    done: list[str] = []
+    for _ in range(_ROUNDS):
+        if found.refusals:
+            raise ConfigurationError(f"{name}: {'; '.join(map(str, found.refusals))}")
+        done += [change.text for change in found.changes if make(change)]
+        found = again()
+        if not found.changes:
+            return done
+    still = "; ".join(change.text for change in found.changes)
+    raise ConfigurationError(
+        f"{name}: still to be done: {still}. What is there and can't be seen lacks rights: {grants(contract)}"
+    )
 
 
 def compare(contract: Contract, ask: Ask) -> Differences:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from aetherstream.errors import ConfigurationError, Retryable
+from aetherstream.errors import Retryable
 from aetherstream.loader import catalogue
 from aetherstream.loader.data_api_client import Clock, DataApi
 from aetherstream.loader.data_api_sql import guard, printable, spelled, texts
-from aetherstream.loader.failures import Refused, grants, translated
+from aetherstream.loader.failures import Refused, translated
 from aetherstream.loader.ledger import LOADS, Ledger, Query, entry, totals
 from aetherstream.loader.parts import Entry, Staged, Totals
 from aetherstream.warehouse.contract import Contract
@@ -20,8 +20,6 @@ TRIES = 4
 """Most attempts at a transaction that meets another one."""
 _PAUSE = 0.5
 """Seconds before the second attempt; doubled from attempt to attempt."""
-_ROUNDS = 3
-"""Times that a table is compared and changed: what somebody else makes meanwhile shows then."""
 
 _T = TypeVar("_T")
 
@@ -99,23 +97,11 @@ class DataApiLedger:
 
     def apply(self, found: Differences, due: float) -> list[str]:
         """Make what the schema lacks; what somebody else makes meanwhile is theirs."""
-        done: list[str] = []
-        for _ in range(_ROUNDS):
-            if found.refusals:
-                raise ConfigurationError(f"{self._name}: {'; '.join(map(str, found.refusals))}")
-            done += [
-                change.text
-                for change in found.changes
-                if self._again(change.text, partial(self._made, change, due), due)
-            ]
-            found = self.compare(due)
-            if not found.changes:
-                return done
-        still = "; ".join(change.text for change in found.changes)
-        raise ConfigurationError(
-            f"{self._name}: still to be done: {still}. What is there and can't be seen lacks rights:"
-            f" {grants(self._contract)}"
-        )
+
+        def make(change: Change) -> bool:
+            return self._again(change.text, partial(self._made, change, due), due)
+
+        return catalogue.apply(self._contract, found, make, partial(self.compare, due))
 
     @property
     def _name(self) -> str:

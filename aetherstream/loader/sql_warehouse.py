@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from aetherstream.errors import ConfigurationError, Retryable
 from aetherstream.loader import catalogue
 from aetherstream.loader.connection import Clock, Connect, Connection, Kept
-from aetherstream.loader.failures import Lost, Refused, details, grants, named, of_copy, translated
+from aetherstream.loader.failures import Lost, Refused, details, named, of_copy, translated
 from aetherstream.loader.ledger import LOADS, TABLES, Ledger, Query, entry, totals
 from aetherstream.loader.parts import CopyFailed, Detail, Entry, Load, Loaded, Staged, Totals
 from aetherstream.warehouse.ddl import Change, Differences
@@ -34,7 +34,6 @@ _PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 _DETAILS_SECONDS = 10.0
 _DETAILS_LATE = (0.0, 0.5, 2.0)
 """Pauses before the details of a failed COPY are asked for: Redshift may write them late."""
-_ROUNDS = 3
 
 
 class SqlWarehouse:
@@ -118,21 +117,11 @@ class SqlWarehouse:
     def apply(self, found: Differences, seconds: float, /) -> list[str]:
         """See `Warehouse.apply`; what somebody else makes meanwhile is theirs."""
         due = self._clock() + seconds
-        done: list[str] = []
-        for _ in range(_ROUNDS):
-            if found.refusals:
-                raise ConfigurationError(f"{self._name}: {'; '.join(map(str, found.refusals))}")
-            done += [
-                change.text for change in found.changes if self._again(partial(_made, change), due - self._clock())
-            ]
-            found = self.compare(due - self._clock())
-            if not found.changes:
-                return done
-        still = "; ".join(change.text for change in found.changes)
-        raise ConfigurationError(
-            f"{self._name}: still to be done: {still}. What is there and can't be seen lacks rights:"
-            f" {grants(self._contract)}"
-        )
+
+        def make(change: Change) -> bool:
+            return self._again(partial(_made, change), due - self._clock())
+
+        return catalogue.apply(self._contract, found, make, lambda: self.compare(due - self._clock()))
 
     def close(self) -> None:
         """Give the connection up; the next call makes another."""
