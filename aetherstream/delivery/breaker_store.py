@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from aetherstream.delivery.breaker_item import BreakerItem, Cursor, DrainLease
-from aetherstream.delivery.revisions import put_revision, translated
+from aetherstream.delivery.revisions import put_revision, read_revision
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -33,11 +32,8 @@ class DynamoBreakers:
 
     def read(self, key: str, /) -> BreakerItem:
         """See `BreakerStore.read`."""
-        try:
-            answer = self._client.get_item(TableName=self._table, Key={"pk": {"S": key}}, ConsistentRead=True)
-        except (ClientError, BotoCoreError) as error:
-            raise translated(error, self._table, _RIGHTS) from error
-        return from_item(answer["Item"]) if answer.get("Item") else BreakerItem(key)
+        stored = read_revision(self._client, self._table, key, _RIGHTS)
+        return from_item(stored) if stored else BreakerItem(key)
 
     def write(self, item: BreakerItem, /) -> BreakerItem | None:
         """See `BreakerStore.write`."""

@@ -18,6 +18,15 @@ _MISCONFIGURED = {
 }
 
 
+def read_revision(client: DynamoDBClient, table: str, key: str, rights: str) -> dict[str, Any]:
+    """The stored item's attributes (strongly consistent), empty where there is none. Raises like `put_revision`."""
+    try:
+        answer = client.get_item(TableName=table, Key={"pk": {"S": key}}, ConsistentRead=True)
+    except (ClientError, BotoCoreError) as error:
+        raise translated(error, table, rights) from error
+    return cast("dict[str, Any]", answer).get("Item") or {}
+
+
 def put_revision(
     client: DynamoDBClient, table: str, item: Mapping[str, Any], revision: int, rights: str
 ) -> dict[str, Any] | None:

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
-from botocore.exceptions import BotoCoreError, ClientError
 
-from aetherstream.delivery.revisions import put_revision, translated
+from aetherstream.delivery.revisions import put_revision, read_revision
 from aetherstream.loader.parts import Detail, Staged
 from aetherstream.warehouse.sql import ObjectRef
 
@@ -131,11 +130,8 @@ class DynamoLoadMemories:
 
     def read(self, key: str, /) -> LoadMemory:
         """See `LoadMemories.read`."""
-        try:
-            answer = self._client.get_item(TableName=self._table, Key={"pk": {"S": key}}, ConsistentRead=True)
-        except (ClientError, BotoCoreError) as error:
-            raise translated(error, self._table, _RIGHTS) from error
-        return from_item(answer["Item"]) if answer.get("Item") else LoadMemory(key)
+        stored = read_revision(self._client, self._table, key, _RIGHTS)
+        return from_item(stored) if stored else LoadMemory(key)
 
     def write(self, item: LoadMemory, /) -> LoadMemory | None:
         """See `LoadMemories.write`."""
