@@ -18,7 +18,7 @@ says `sink`, `table`, `warehouse`, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from aetherstream.delivery.reader import ObjectReader
@@ -72,13 +72,17 @@ class ByHand:
         reader: ObjectReader,
         queue: LoadQueue,
         dry_run: bool = False,
+        chunk: int = CHUNK,
+        most_told: int = MOST_TOLD,
     ) -> None:
-        """`dry_run`: what would change something is refused."""
+        """`dry_run`: what would change something is refused; `chunk`, `most_told`: see `CHUNK` and `MOST_TOLD`."""
         self._pipeline = pipeline
         self._sinks = sinks
         self._reader = reader
         self._queue = queue
         self._dry_run = dry_run
+        self._chunk = chunk
+        self._most_told = most_told
 
     def answer(self, request: Mapping[str, Any], seconds_left: SecondsLeft) -> dict[str, Any]:
         """Answer a request. What hinders it stands in the answer; raises only on a bug."""
@@ -95,7 +99,7 @@ class ByHand:
                 case "apply":
                     return _each(chosen, seconds_left, applied)
                 case "failures":
-                    return _each(chosen, seconds_left, _failures)
+                    return _each(chosen, seconds_left, self._failures)
                 case "retry":
                     return self._retry(chosen, request, seconds_left)
                 case "backfill":
@@ -141,7 +145,7 @@ class ByHand:
         target, warehouse = sink
         told: Told = {**about(target), "announced": 0}
         # A message of an object that is still set aside would be dropped: it is forgotten first.
-        for chunk in _chunks(locations):
+        for chunk in _chunks(locations, self._chunk):
             try:
                 warehouse.forget(chunk, _patience(seconds_left))
             except (Retryable, ConfigurationError) as error:
@@ -156,6 +160,17 @@ class ByHand:
                 }
             told["announced"] += len(chunk)
         return told
+
+    def _failures(self, target: LoadTarget, warehouse: Warehouse, seconds: float) -> Told:
+        try:
+            found = warehouse.failures(seconds)
+        except (Retryable, ConfigurationError) as error:
+            return {**about(target), "failures": [], "more": 0, "trouble": str(error)}
+        told = [
+            {"object": entry.location, "etag": entry.etag, "load": entry.load, "at": at(entry.at), "error": entry.error}
+            for entry in found[: self._most_told]
+        ]
+        return {**about(target), "failures": told, "more": len(found) - len(told)}
 
     def _announce(self, locations: Sequence[str]) -> None:
         places = (location.partition("/") for location in locations)
@@ -180,7 +195,7 @@ class ByHand:
         counts = dict.fromkeys(("staged", "emptied", "others", "loaded", "set_aside", "missing", "announced"), 0)
         told: Told = {**about(target), **counts, "names": [], "after": None}
         try:
-            for keys in _chunks_of(self._staged(target, after, told)):
+            for keys in _chunks(self._staged(target, after, told), self._chunk):
                 known = warehouse.known([f"{target.staging.bucket}/{key}" for key in keys], _patience(seconds_left))
                 self._take_in(told, target, keys, known, look_only=look_only)
                 if seconds_left() < RESERVE:
@@ -223,31 +238,15 @@ def _each(
     return {"state": "done", "sinks": [tell(*sink, _patience(seconds_left)) for sink in chosen]}
 
 
-def _failures(target: LoadTarget, warehouse: Warehouse, seconds: float) -> Told:
-    try:
-        found = warehouse.failures(seconds)
-    except (Retryable, ConfigurationError) as error:
-        return {**about(target), "failures": [], "more": 0, "trouble": str(error)}
-    told = [
-        {"object": entry.location, "etag": entry.etag, "load": entry.load, "at": at(entry.at), "error": entry.error}
-        for entry in found[:MOST_TOLD]
-    ]
-    return {**about(target), "failures": told, "more": len(found) - len(told)}
-
-
 def _patience(seconds_left: SecondsLeft) -> float:
     return max(1.0, min(STATEMENT, seconds_left() - RESERVE))
 
 
-def _chunks(locations: Sequence[str]) -> list[Sequence[str]]:
-    return [locations[start : start + CHUNK] for start in range(0, len(locations), CHUNK)]
-
-
-def _chunks_of(keys: Iterator[str]) -> Iterator[list[str]]:
+def _chunks(keys: Iterable[str], size: int) -> Iterator[list[str]]:
     chunk: list[str] = []
     for key in keys:
         chunk.append(key)
-        if len(chunk) == CHUNK:
+        if len(chunk) == size:
             yield chunk
             chunk = []
     if chunk:

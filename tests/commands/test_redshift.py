@@ -38,6 +38,7 @@ class Stack:
         self.error: dict[str, Any] | None = None
         self.table, self.queue, self.objects = Table(), Queue(), MemoryObjects()
         self.seconds = 900.0
+        self.chunk = by_hand.CHUNK
 
     def output(self, key: str) -> str:
         return self.outputs[key]
@@ -50,7 +51,8 @@ class Stack:
         assert FunctionName == "loader"
         if self.error is not None:
             return {"FunctionError": "Unhandled", "Payload": io.BytesIO(json.dumps(self.error).encode())}
-        function = ByHand("flights", [(target(), self.table)], reader=self.objects, queue=self.queue)
+        sinks = [(target(), self.table)]
+        function = ByHand("flights", sinks, reader=self.objects, queue=self.queue, chunk=self.chunk)
         request = json.loads(Payload)
         assert request["by"]
         return {"Payload": io.BytesIO(json.dumps(function.answer(request, lambda: self.seconds)).encode())}
@@ -130,8 +132,12 @@ def test_show_as_json_is_what_the_function_answers(stack: Stack) -> None:
     assert (sink["sink"], sink["loaded"], sink["changes"]) == ("warehouse", 0, [])
 
 
-def test_dead_letters_are_said_loudly(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stack.queue, "counts", lambda: {"waiting": 0, "taken": 7, "delayed": 1, "dead": 2})
+def test_dead_letters_are_said_loudly(stack: Stack) -> None:
+    class Full(Queue):
+        def counts(self) -> dict[str, int]:
+            return {"waiting": 0, "taken": 7, "delayed": 1, "dead": 2}
+
+    stack.queue = Full()
     assert lines(stack, "show")[:2] == [
         "queue: 7 taken or held back, 1 delayed",
         "DEAD LETTERS  2 messages that the loader could make nothing of, or gave up",
@@ -248,8 +254,8 @@ def test_backfill_announces_what_is_missing(stack: Stack) -> None:
     assert stack.queue.announced == [location("c")]
 
 
-def test_a_long_backfill_is_asked_for_until_it_is_through(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(by_hand, "CHUNK", 2)
+def test_a_long_backfill_is_asked_for_until_it_is_through(stack: Stack) -> None:
+    stack.chunk = 2
     stack.seconds = 10.0
     stage(stack.objects, *"abcde")
     told = lines(stack, "backfill")

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from aetherstream.errors import ConfigurationError, Retryable
-from aetherstream.loader import by_hand
 from aetherstream.loader.by_hand import ByHand
 from aetherstream.testing.stores import MemoryObjects
 from aetherstream.warehouse.ddl import Change, Differences, Refusal
@@ -24,9 +23,11 @@ class World:
         self.queue = Queue()
         self.objects = MemoryObjects()
         self.seconds = 900.0
+        self.bounds: dict[str, Any] = {}
+        """Smaller ones than the loader's, where a test needs them."""
 
     def answer(self, do: str, **request: Any) -> dict[str, Any]:
-        made = ByHand("flights", [(target(), self.table)], reader=self.objects, queue=self.queue)
+        made = ByHand("flights", [(target(), self.table)], reader=self.objects, queue=self.queue, **self.bounds)
         return made.answer({"do": do, **request}, lambda: self.seconds)
 
     def sink(self, do: str, **request: Any) -> dict[str, Any]:
@@ -148,8 +149,8 @@ def test_failures_are_told_with_redshifts_words(world: World) -> None:
     }
 
 
-def test_more_failures_than_an_answer_holds_are_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(by_hand, "MOST_TOLD", 2)
+def test_more_failures_than_an_answer_holds_are_counted(world: World) -> None:
+    world.bounds = {"most_told": 2}
     world.table.ledger = ledger(*(failed(f"data/{number}") for number in range(5)))
     told = world.sink("failures")
     assert ([each["object"] for each in told["failures"]], told["more"]) == (["data/0", "data/1"], 3)
@@ -225,8 +226,8 @@ def test_a_dry_backfill_announces_nothing(world: World) -> None:
     assert (told["missing"], told["announced"], world.queue.announced) == (1, 0, [])
 
 
-def test_a_backfill_whose_time_is_over_goes_on_where_it_stopped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(by_hand, "CHUNK", 2)
+def test_a_backfill_whose_time_is_over_goes_on_where_it_stopped(world: World) -> None:
+    world.bounds = {"chunk": 2}
     stage(world.objects, "a", "b", "c")
     world.seconds = 10.0
     first = world.sink("backfill")
