@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, chain
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
@@ -22,6 +22,9 @@ from aetherstream.eventtime import EventTime, field_reader
 from aetherstream.records import Events, KinesisRecords, Rejection
 from aetherstream.sinks.base import ObjectSink, Placement
 from aetherstream.timings import Timings
+
+if TYPE_CHECKING:
+    from aetherstream.aggregates.columns import ColumnReader, Columns
 
 CHUNK = 500
 """Most Kinesis records, and"""
@@ -64,6 +67,8 @@ class Prepared:
     seen: list[int] = field(default_factory=list)
     """For each user record that was found: index of its Kinesis record."""
     dropped: int = 0
+    columns: Columns | None = None
+    """What aggregates read of the events; None where there is no aggregate."""
     timings: Timings = field(default_factory=Timings)
 
 
@@ -80,9 +85,12 @@ class Core:
         transform: Transforming | None = None,
         event_time: EventTime | None = None,
         identity: Sequence[str] = (),
+        columns: ColumnReader | None = None,
         chunk: int = CHUNK,
     ) -> None:
-        """`places`: of the per-record sinks; `chunk`: records prepared between two looks at the time that is left."""
+        """`places`: of the per-record sinks; `columns`: reads what the aggregates need; `chunk`: records prepared
+        between two looks at the time that is left.
+        """
         self.sinks = tuple(sinks)
         self.places = tuple(places)
         self._decoder = decoder
@@ -91,6 +99,7 @@ class Core:
         self._event_time = event_time or EventTime()
         self._identity = [field_reader(path) for path in identity]
         self._identity_names = list(identity)
+        self._columns = columns
         self._chunk = chunk
 
     def decoding(self, wrap: Callable[[Decode], Decode]) -> Core:
@@ -116,6 +125,7 @@ class Core:
         """Prepare the records `[start:end]`, or as many of them as there is time for."""
         done = Prepared(start, start, timings=Timings() if timings is None else timings)
         done.groups = {each.name: {} for each in (*self.sinks, *self.places)}
+        done.columns = None if self._columns is None else self._columns.none()
         for upto in self._parts(batch, start, end):
             if not has_time():
                 break
@@ -150,6 +160,9 @@ class Core:
             if self._identity:
                 self._identify(events, rejections)
         self._encode(events, batch, done, rejections)
+        if self._columns is not None and done.columns is not None:
+            with step("aggregate"):
+                done.columns.extend(self._columns.read(events.values), events.times or ())
         done.rejections += self.with_payloads(rejections, batch)
 
     def with_payloads(self, rejections: list[Rejection], batch: KinesisRecords) -> list[Rejection]:

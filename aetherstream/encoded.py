@@ -6,6 +6,7 @@ thousand parsed events kept until the end cost a third more (docs/adr/0002-batch
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
@@ -91,6 +92,10 @@ class EncodedEvents:
             if last - first + 1 == len(indices):
                 return bytes(view[bounds[first] : bounds[last + 1]])
             return b"".join([view[bounds[index] : bounds[index + 1]] for index in indices])
+
+    def before(self, record: int) -> int:
+        """How many events come from Kinesis records before this one."""
+        return bisect_left(self.records, record)
 
     def user_records(self, limit: int) -> int:
         """How many user records the first `limit` events come from."""

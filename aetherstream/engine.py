@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from aetherstream.core import Core, Prepared, collector_paused
 from aetherstream.delivery.ledger import Ledger, Opening, Unledgered
@@ -24,11 +25,14 @@ from aetherstream.objects import empty_object
 from aetherstream.plan import Plan, PlannedObject, Planner
 from aetherstream.quarantine import Quarantine
 from aetherstream.record_delivery import Delivered, RecordDelivery, Standby
-from aetherstream.records import KinesisRecords, Rejection, Sortable, sortable
+from aetherstream.records import OF_EVENTS, KinesisRecords, Rejection, Sortable, sortable
 from aetherstream.report import AccountingError, Report, SinkCount
 from aetherstream.sinks.base import RecordSink
 from aetherstream.spill import Spilled
 from aetherstream.timings import Timings
+
+if TYPE_CHECKING:
+    from aetherstream.aggregation import Aggregation, Gathered, ShardCommit
 
 RECREATED_TOLERANCE = 600
 """Seconds that a settled record may have arrived behind the shard's mark; later ones are of another stream."""
@@ -51,6 +55,7 @@ class Engine:
         quarantine: Quarantine,
         record_sinks: Sequence[RecordSink] = (),
         standbys: Mapping[str, Standby] | None = None,
+        aggregation: Aggregation | None = None,
         executor: Executor,
         version: Callable[[], str],
         reserve: float = 30.0,
@@ -69,6 +74,7 @@ class Engine:
         self._store = store
         self._ledger = ledger
         self._quarantine = quarantine
+        self._aggregation = aggregation
         self._executor = executor
         self._version = version
         self._reserve = reserve
@@ -101,7 +107,7 @@ class Engine:
             opening = self._ledger.open(key, Sortable(batch.sequences))
             _refuse_another_stream(batch, opening)
             if opening.attempt.size == 0:
-                if self._settle(batch, opening, report):
+                if self._settle(batch, opening, report, seconds_left):
                     return
                 continue
             plan = self._plan(batch, opening, report, seconds_left)
@@ -121,7 +127,9 @@ class Engine:
         end = plan.prepared.end if delivered.end is None else delivered.end
         if end == plan.prepared.start:
             raise Retryable(f"nothing could be delivered: {delivered.why}")
-        refused = self._core.with_payloads(delivered.rejections, batch)
+        gathered = self._gather(batch, plan, end, claim, report)
+        late = [] if gathered is None else gathered.rejections
+        refused = self._core.with_payloads([*delivered.rejections, *late], batch)
         rejections = [r for r in (*plan.prepared.rejections, *refused) if r.record < end]
         spilled = self._spilled(delivered, batch, end)
         self._account(batch, opening.settled, plan, end, rejections, report, spilled)
@@ -137,18 +145,30 @@ class Engine:
             kept = self._kept(batch, plan, rejections, spilled, report.version, claim.epoch)
             self._empty_what_was_left(opening, claim, {*kept, *(p.location for p, _ in puts)}, writer, report)
             self._put(plan, puts, kept, claim.epoch, writer, report)
+        commit = self._log(batch, claim, gathered, report, seconds_left)
+        report.aggregates = {} if gathered is None else gathered.counts
         report.check()
         with report.timings.step("complete"):
             arrival = int(batch.arrivals[end - 1] * 1000)
             totals = report.totals(claim.counters)
-            self._ledger.complete(claim, sortable(batch.sequences[end - 1]), arrival, totals)
+            self._ledger.complete(claim, sortable(batch.sequences[end - 1]), arrival, totals, commit)
+        if commit is not None:
+            # Completed already: where this fails the batch is reported, and its retry, which finds it settled, folds.
+            with report.timings.step("fold"):
+                commit.fold()
         if end < len(batch):
             report.leave(batch.sequences[end], delivered.why)
 
     # -- The steps of an attempt, in their order ---------------------------------------------------------------------
 
-    def _settle(self, batch: KinesisRecords, opening: Opening, report: Report) -> bool:
-        """Every record was settled before: the answer of that attempt was lost, or a passed checkpoint read again."""
+    def _settle(self, batch: KinesisRecords, opening: Opening, report: Report, seconds_left: SecondsLeft) -> bool:
+        """Every record was settled before: the answer of that attempt was lost, or a passed checkpoint read again.
+
+        Or it could not fold what it had committed.
+        """
+        if self._aggregation is not None:
+            with report.timings.step("fold"):
+                self._aggregation.settle(batch.stream, batch.shard, opening.item, seconds_left)
         report.restart()
         report.records_in = report.settled = len(batch)
         report.check()
@@ -206,6 +226,27 @@ class Engine:
             if within:
                 spilled[sink] = [replace(one, rejection=r) for one, r in zip(within, rejections, strict=True)]
         return spilled
+
+    def _gather(self, batch: KinesisRecords, plan: Plan, end: int, claim: Progress, report: Report) -> Gathered | None:
+        """What the prefix adds to the aggregates."""
+        if self._aggregation is None:
+            return None
+        with report.timings.step("aggregate"):
+            return self._aggregation.gather(batch, plan.prepared, end, claim.event_time)
+
+    def _log(
+        self,
+        batch: KinesisRecords,
+        claim: Progress,
+        gathered: Gathered | None,
+        report: Report,
+        seconds_left: SecondsLeft,
+    ) -> ShardCommit | None:
+        """Write down what the prefix adds, before it is committed."""
+        if self._aggregation is None or gathered is None:
+            return None
+        with report.timings.step("log"):
+            return self._aggregation.log(batch.stream, batch.shard, claim.epoch, claim, gathered, seconds_left)
 
     def _cut(self, plan: Plan, end: int) -> list[tuple[PlannedObject, list[int]]]:
         """Cut the planned objects down to the prefix; what stands wholly behind it is not put."""
@@ -288,7 +329,7 @@ class Engine:
         whole = end == prepared.end
         seen = len(prepared.seen) if whole else sum(1 for record in prepared.seen if record < end)
         limit = bisect_left(events.records, end)
-        early = [r for r in rejections if r.stage != "deliver"]
+        early = [r for r in rejections if r.stage not in OF_EVENTS]
         report.settled = settled
         report.left = len(batch) - end
         report.records_in = seen + settled + report.left

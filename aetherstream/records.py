@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from itertools import compress
 from typing import Any, NamedTuple, overload
 
+OF_EVENTS = frozenset({"deliver", "aggregate"})
+"""Stages that refuse single events of a record whose other events, or which elsewhere, go on."""
+
 Event = dict[str, Any]
 """One event: a JSON object as Python values."""
 
@@ -90,14 +93,14 @@ class KinesisRecords:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One user record (or, at the stage `deliver`, one event) that will never work, and why."""
+    """One user record (or, at the stages `deliver` and `aggregate`, one event) that will never work, and why."""
 
     record: int
     """Index of its Kinesis record in the batch."""
     sub: int | None
     """Flat index inside the Kinesis record; None where the whole Kinesis record could not be opened."""
     stage: str
-    """`decode`, `validate`, `transform`, `event_time`, `partition`, `deliver` or `crashed`."""
+    """`decode`, `validate`, `transform`, `event_time`, `partition`, `deliver`, `aggregate` or `crashed`."""
     where: str
     """The part of the pipeline that refused it, for example `transforms[2].cast` or `sinks.search`."""
     reason: str
@@ -108,7 +111,7 @@ class Rejection:
     """The bytes of just this user record (a line, an element, a KPL sub-record) where its Kinesis record holds several;
     else None: the bytes are those of the whole Kinesis record."""
     event: Event | None = None
-    """At the stage `deliver`: the event that the sink refused."""
+    """At the stages `deliver` and `aggregate`: the event that was refused."""
 
 
 @dataclass(slots=True)

@@ -27,6 +27,22 @@ class SinkCount:
 
 
 @dataclass(slots=True)
+class AggregateCount:
+    """One aggregate's share of a batch, in events."""
+
+    events: int = 0
+    folded: int = 0
+    late: int = 0
+    """Left out because their windows were closed, and not kept (`on_late: drop`)."""
+    quarantined: int = 0
+    """Refused, or late with `on_late: quarantine`; the sinks have got them."""
+    corrected: int = 0
+    """Of the folded ones: late for some of their windows at least."""
+    skipped: int = 0
+    """Values that outputs left aside."""
+
+
+@dataclass(slots=True)
 class Report:
     """The accounting of one batch. Counts are of user records; a Kinesis record that was not opened counts as one."""
 
@@ -45,6 +61,7 @@ class Report:
     left: int = 0
     """Kinesis records left for the next attempt."""
     sinks: dict[str, SinkCount] = field(default_factory=dict)
+    aggregates: dict[str, AggregateCount] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
     """Quarantined records by `stage: reason`."""
     objects: int = 0
@@ -83,7 +100,7 @@ class Report:
     def restart(self) -> None:
         """Forget what has been counted: the batch is looked at anew."""
         self.records_in = self.passed = self.quarantined = self.dropped = self.settled = self.left = 0
-        self.sinks = {}
+        self.sinks, self.aggregates = {}, {}
         self.reasons = {}
         self.objects = self.bytes = 0
 
@@ -100,6 +117,13 @@ class Report:
                 raise AccountingError(
                     f"sink {name}: {count.events} events made, but {count.delivered} delivered + "
                     f"{count.quarantined} quarantined + {count.spilled} spilled"
+                )
+
+        for name, share in self.aggregates.items():
+            if share.events != share.folded + share.late + share.quarantined:
+                raise AccountingError(
+                    f"aggregate {name}: {share.events} events, but {share.folded} folded + {share.late} late + "
+                    f"{share.quarantined} quarantined"
                 )
 
     def totals(self, before: Mapping[str, int]) -> dict[str, int]:
@@ -119,6 +143,13 @@ class Report:
             add[f"{name}.quarantined"] = count.quarantined
             if count.spilled:
                 add[f"{name}.spilled"] = count.spilled
+        for name, share in self.aggregates.items():
+            add[f"aggregates.{name}.events"] = share.events
+            add[f"aggregates.{name}.folded"] = share.folded
+            if share.late:
+                add[f"aggregates.{name}.late"] = share.late
+            if share.quarantined:
+                add[f"aggregates.{name}.quarantined"] = share.quarantined
         return {**before, **{name: before.get(name, 0) + count for name, count in add.items()}}
 
     def response(self) -> dict[str, Any]:

@@ -34,6 +34,10 @@ class Settings:
     """URL of the queue of staged objects; only the loader has it."""
     load_dead_letters: str | None = None
     """URL of that queue's dead letters; only the loader has it."""
+    state_table: str | None = None
+    """Name of the DynamoDB table with the states of aggregates; None where a pipeline keeps none there."""
+    single_writes: bool = False
+    """Write each state by itself: for emulators whose table streams don't tell of PartiQL statements."""
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -55,6 +59,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         function=environ.get("AETHERSTREAM_FUNCTION") or None,
         load_queue=environ.get("AETHERSTREAM_LOAD_QUEUE") or None,
         load_dead_letters=environ.get("AETHERSTREAM_LOAD_DEAD_LETTERS") or None,
+        state_table=environ.get("AETHERSTREAM_STATE_TABLE") or None,
+        single_writes=_is_on(environ.get("AETHERSTREAM_SINGLE_WRITES")),
     )
 
 

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, overload
+from typing import Any, Protocol, overload
 
-from ..records import Events, sortable
+from ..records import sortable
 from .exact import Exact, total
 
 Place = tuple[str, str, int, int]
 """Where an event stands, in an order that no batch or retry changes: shard, sortable sequence number, sub, nth."""
 
 
+class Placed(Protocol):
+    """Events by column: where each came from (`records.Events`, `encoded.EncodedEvents`)."""
+
+    @property
+    def records(self) -> Sequence[int]:
+        """Index of the Kinesis record of each event."""
+
+    @property
+    def subs(self) -> Sequence[int]:
+        """Flat index of its user record inside the Kinesis record."""
+
+    @property
+    def nths(self) -> Sequence[int] | None:
+        """Which of the events of one user record; None: all are the first."""
+
+    def __len__(self) -> int: ...
+
+
 class Places(Sequence[Place]):
     """The places of a batch's events, made when they are asked for: only first and last want any."""
 
-    def __init__(self, shard: str, sequences: Sequence[str], events: Events) -> None:
+    def __init__(self, shard: str, sequences: Sequence[str], events: Placed) -> None:
         self._shard, self._sequences, self._events = shard, sequences, events
 
     @overload

@@ -64,6 +64,10 @@ class ColumnReader:
             code = f"lambda events: [{expression.checked_code} for v in events]"
             self._readers[text] = (expression, eval(code, expression.names))  # noqa: S307 - whitelisted, as in expressions
 
+    def none(self) -> Columns:
+        """The columns of no events, to be extended."""
+        return Columns({text: [] for text in self._readers}, [])
+
     def read(self, events: Sequence[Event]) -> dict[str, Values]:
         """Read the columns; the events stay as they are."""
         return {text: self._column(expression, read, events) for text, (expression, read) in self._readers.items()}

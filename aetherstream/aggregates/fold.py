@@ -105,31 +105,57 @@ def fold_all(
     upto: int | None = None,
     watermark: float | None = None,
     known: Mapping[str, Known] | None = None,
-    without: Collection[int] = (),
+    aside: Mapping[str, Collection[int]] | None = None,
 ) -> tuple[dict[str, Folded], Refusals]:
     """Fold a prefix into several aggregates; what one of them refuses, no other counts.
+
+    Args:
+        aggregates: What is declared, and
+        columns, upto, watermark: as for `fold`.
+        known: By aggregate, as for `fold`.
+        aside: By aggregate, events that it leaves out.
 
     Returns:
         What each aggregate, by name, gained; and the events refused, each with the first aggregate's cause. The
         `refused` of the parts are empty.
     """
     aggregates = list(aggregates)
-    known = known or {}
+    known, aside = known or {}, aside or {}
 
     def all_of(without: Collection[int]) -> dict[str, Folded]:
-        return {
-            one.name: fold(one, columns, upto=upto, watermark=watermark, known=known.get(one.name), without=without)
-            for one in aggregates
-        }
+        found = {}
+        for one in aggregates:
+            left = aside.get(one.name, ())
+            both = {*left, *without} if without else left
+            found[one.name] = fold(
+                one, columns, upto=upto, watermark=watermark, known=known.get(one.name), without=both
+            )
+        return found
 
-    found = all_of(without)
+    found = all_of(())
     refused: dict[int, Refused] = {}
     for folded in found.values():
         refused = folded.refused | refused
     if refused:
         # Once is enough: with fewer events nothing is refused that was not refused before.
-        found = all_of({*without, *refused})
+        found = all_of(refused)
     return found, refused
+
+
+def members(
+    aggregate: Aggregate, columns: Columns, keys: Collection[Key], *, upto: int, without: Collection[int] = ()
+) -> dict[Key, list[int]]:
+    """The events of a prefix that belong to some keys, lateness aside."""
+    columns = columns.prefix(upto)
+    if not columns.times:
+        return {}
+    span = Window(min(columns.times), max(columns.times))
+    refused: Refusals = {}
+    parts = judge_groups(aggregate, columns, refused)
+    buckets = _buckets(aggregate, columns, span, parts, {*without, *refused}, {})
+    text = text_of(aggregate)
+    found = {Key(aggregate.name, window, text(group)): chosen for (window, group), chosen in buckets.items()}
+    return {key: chosen for key, chosen in found.items() if key in keys}
 
 
 def _late(aggregate: Aggregate, columns: Columns, span: Window | None, watermark: float | None) -> Late:

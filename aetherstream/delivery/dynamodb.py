@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from aetherstream.delivery.pending import from_attribute, to_attribute
 from aetherstream.delivery.progress import Attempt, Death, Lease, Noted, Progress, Suspect
 from aetherstream.delivery.revisions import put_revision
 
@@ -24,6 +25,9 @@ _KNOWN = {
     "redrive_keys",
     "suspects",
     "redriven",
+    "commit",
+    "pending",
+    "event_time",
 }
 
 
@@ -46,6 +50,7 @@ def to_item(progress: Progress) -> dict[str, Any]:
     return {
         **progress.others,
         **_redrive_fields(progress),
+        **_aggregate_fields(progress),
         "pk": {"S": progress.key},
         "revision": {"N": str(progress.revision)},
         "epoch": {"N": str(progress.epoch)},
@@ -80,6 +85,18 @@ def _redrive_fields(progress: Progress) -> dict[str, Any]:
         fields["suspects"] = {"L": [_suspect(each) for each in progress.suspects]}
     if progress.redriven:
         fields["redriven"] = {"M": _numbers(progress.redriven)}
+    return fields
+
+
+def _aggregate_fields(progress: Progress) -> dict[str, Any]:
+    """What only pipelines with aggregates write."""
+    fields: dict[str, Any] = {}
+    if progress.commit:
+        fields["commit"] = {"N": str(progress.commit)}
+    if progress.pending is not None:
+        fields["pending"] = to_attribute(progress.pending)
+    if progress.event_time is not None:
+        fields["event_time"] = {"N": repr(progress.event_time)}
     return fields
 
 
@@ -122,6 +139,9 @@ def from_item(item: dict[str, Any]) -> Progress:
         redrive_keys=tuple(key["S"] for key in item["redrive_keys"]["L"]) if "redrive_keys" in item else (),
         suspects=tuple(_as_suspect(each) for each in item["suspects"]["L"]) if "suspects" in item else (),
         redriven={name: int(n["N"]) for name, n in item["redriven"]["M"].items()} if "redriven" in item else {},
+        commit=int(item["commit"]["N"]) if "commit" in item else 0,
+        pending=from_attribute(item["pending"]) if "pending" in item else None,
+        event_time=float(item["event_time"]["N"]) if "event_time" in item else None,
     )
 
 

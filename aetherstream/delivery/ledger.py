@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from aetherstream.delivery.commit import Commit
 from aetherstream.delivery.progress import Attempt, Noted, Progress, ProgressStore, ended, is_crasher, next_attempt
 from aetherstream.errors import ConfigurationError, Retryable, Superseded
 
@@ -114,13 +115,23 @@ class Ledger:
         )
         return self._is_first(opening, done)
 
-    def complete(self, claimed: Progress, completed: str, arrival: int, counters: Mapping[str, int]) -> Progress:
-        """Move the shard's mark to `completed`, if the epoch is still the claim's. Raises Superseded if it is not."""
+    def complete(
+        self,
+        claimed: Progress,
+        completed: str,
+        arrival: int,
+        counters: Mapping[str, int],
+        commit: Commit | None = None,
+    ) -> Progress:
+        """Move the shard's mark to `completed`, if the epoch is still the claim's. Raises Superseded if it is not.
+
+        `commit`: of the aggregates, made by the same write; what it raises propagates.
+        """
         item = claimed
         for _ in range(_TRIES):
             mark = max(item.completed, completed)
             done = replace(
-                item,
+                item if commit is None else commit.upon(item),
                 revision=item.revision + 1,
                 completed=mark,
                 completed_arrival=arrival if mark == completed else item.completed_arrival,
@@ -218,7 +229,14 @@ class Unledgered:
         """Note nothing."""
         return True
 
-    def complete(self, claimed: Progress, completed: str, arrival: int, counters: Mapping[str, int]) -> Progress:  # noqa: ARG002
+    def complete(
+        self,
+        claimed: Progress,
+        completed: str,  # noqa: ARG002
+        arrival: int,  # noqa: ARG002
+        counters: Mapping[str, int],  # noqa: ARG002
+        commit: Commit | None = None,  # noqa: ARG002
+    ) -> Progress:
         """Note nothing."""
         return claimed
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from aetherstream.delivery.pending import Pending
+
 _BEFORE_HALVING = 2
 """Attempts that have to be killed at a start before the next one takes less."""
 _MOST_DEATHS = 32
@@ -119,6 +121,12 @@ class Progress:
     """Where redrives were killed."""
     redriven: Mapping[str, int] = field(default_factory=dict)
     """Totals of what redrives did, beside `counters`: an attempt and a redrive may write the item by turns."""
+    commit: int = 0
+    """Number of the last commit of aggregates, by an attempt or a redrive; 0: there was none."""
+    pending: Pending | None = None
+    """That commit's redo log: folded, or to be folded by whoever comes next."""
+    event_time: float | None = None
+    """The latest event time that commits have had, epoch seconds; lateness is judged by it."""
 
 
 class ProgressStore(Protocol):

@@ -24,10 +24,10 @@ from aetherstream.aggregates.windows import Session, Tumbling
 from aetherstream.delivery.aggregates.apply import Stores
 from aetherstream.delivery.aggregates.closing import close
 from aetherstream.delivery.aggregates.commits import Commits, Logs
-from aetherstream.delivery.aggregates.log import Pending
 from aetherstream.delivery.aggregates.places import Address, GroupPlace, WindowPlace, scope_of
 from aetherstream.delivery.aggregates.results import Result, merged
 from aetherstream.delivery.aggregates.state import Item, Mark, State, Write, Written
+from aetherstream.delivery.pending import Pending
 from aetherstream.delivery.put import PreconditionFailed
 from aetherstream.errors import Retryable
 from aetherstream.testing.states import MemoryStates, MemoryWindows

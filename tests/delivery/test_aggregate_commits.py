@@ -10,8 +10,9 @@ from aetherstream.aggregates.aggregate import Aggregate
 from aetherstream.aggregates.windows import Window
 from aetherstream.delivery.aggregates.apply import Applied, Stores
 from aetherstream.delivery.aggregates.commits import OTHERS, Commits, Logs, next_commit
-from aetherstream.delivery.aggregates.log import MOST_INLINE, Pending
+from aetherstream.delivery.aggregates.log import MOST_INLINE
 from aetherstream.delivery.aggregates.state import Mark
+from aetherstream.delivery.pending import Pending
 from aetherstream.errors import Retryable, Superseded
 from aetherstream.testing.stores import MemoryObjects
 from tests.delivery.aggregate_support import (

@@ -12,14 +12,12 @@ from aetherstream.aggregates.windows import Hopping, Tumbling
 from aetherstream.delivery.aggregates.log import (
     Log,
     LogLost,
-    Pending,
-    from_attribute,
     get_log,
     log_key,
     read_log,
-    to_attribute,
     write_log,
 )
+from aetherstream.delivery.pending import Pending, from_attribute, to_attribute
 from aetherstream.testing.stores import MemoryObjects
 from tests.delivery.aggregate_support import HOURLY, OUTPUTS, VISITS, partials
 

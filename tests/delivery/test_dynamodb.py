@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aetherstream.delivery.dynamodb import DynamoProgress, from_item, to_item
+from aetherstream.delivery.pending import Pending
 from aetherstream.delivery.progress import Attempt, Death, Lease, Noted, Progress, Suspect
 from aetherstream.errors import ConfigurationError, Retryable
 
@@ -65,9 +66,14 @@ deaths = st.lists(st.builds(Death, names, counts), max_size=3).map(tuple)
         st.dictionaries(names, st.builds(Noted, names, names), max_size=3),
         st.builds(Attempt, names, counts, names, st.booleans(), deaths),
         st.dictionaries(names, counts, max_size=3),
-        st.dictionaries(st.sampled_from(["pending", "commit"]), st.just({"N": "1"}), max_size=2),
+        st.dictionaries(st.sampled_from(["later", "other"]), st.just({"N": "1"}), max_size=2),
         st.none() | st.builds(Lease, names, counts, counts),
         st.lists(names, max_size=2).map(tuple),
+        commit=counts,
+        pending=st.none()
+        | st.builds(Pending, counts, st.binary())
+        | st.builds(Pending, counts, bucket=names, key=names),
+        event_time=st.none() | st.floats(-(10**11), 10**11),
     )
 )
 @settings(max_examples=100, deadline=None)

@@ -14,9 +14,10 @@ from aetherstream.aggregates.aggregate import Aggregate, Key
 from aetherstream.aggregates.partials import Partial
 from aetherstream.aggregates.windows import Window
 from aetherstream.delivery.aggregates.apply import Applied, Budget, Declared, Stores, apply, look, remaining
-from aetherstream.delivery.aggregates.log import MOST_INLINE, Log, Pending, get_log, log_key, read_log, write_log
+from aetherstream.delivery.aggregates.log import MOST_INLINE, Log, get_log, log_key, read_log, write_log
 from aetherstream.delivery.aggregates.memory import Memory
 from aetherstream.delivery.aggregates.places import GroupPlace, Scope, WindowPlace, scope_of
+from aetherstream.delivery.pending import Pending
 from aetherstream.delivery.put import ObjectStore, put
 from aetherstream.delivery.reader import ObjectReader
 from aetherstream.errors import Retryable
@@ -167,6 +168,18 @@ class Commits:
                 f"pipeline declares: it may fold them for another {OTHERS - age:.0f} s, then they are given up"
             )
         return lacking
+
+    def next_number(self, seen: int) -> int:
+        """`next_commit` now."""
+        return next_commit(seen, self._now())
+
+    def floor(self, aggregate: str) -> float | None:
+        """Sessions of an aggregate that ended before this event time are forgotten; None: none are.
+
+        Raises Retryable, ConfigurationError.
+        """
+        place = self._place(aggregate, None)
+        return look([place], self._stores.windows, self._memory, self._now())[place].floor
 
     def place(self, key: Key) -> GroupPlace:
         """Where a group of a declared aggregate stands."""

@@ -10,12 +10,12 @@ import zlib
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from aetherstream.aggregates.aggregate import Aggregate, Key
 from aetherstream.aggregates.partials import Partial, Partials, dump, load
 from aetherstream.aggregates.serial import Reader, UnreadableState, Writer
 from aetherstream.aggregates.windows import Window
+from aetherstream.delivery.pending import Pending
 from aetherstream.delivery.reader import ObjectReader
 from aetherstream.errors import ConfigurationError
 
@@ -26,17 +26,6 @@ It is written there twice, by completing and by the next claim. At a write unit 
 the put of an object (AWS, us-east-1, on demand: $0.625 a million write units, $5 a million puts).
 """
 _WHAT = "a redo log of aggregates"
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """Where the log of a commit is; a field of the progress item."""
-
-    commit: int
-    """Number of the commit whose log it is: the last one that folded anything."""
-    inline: bytes | None = None
-    bucket: str = ""
-    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +123,3 @@ def get_log(reader: ObjectReader, pending: Pending) -> bytes:
             "open from the archive"
         )
     return data
-
-
-def to_attribute(pending: Pending) -> dict[str, Any]:
-    """Write it as a DynamoDB attribute value."""
-    found: dict[str, Any] = {"commit": {"N": str(pending.commit)}}
-    if pending.inline is not None:
-        return {"M": {**found, "inline": {"B": pending.inline}}}
-    return {"M": {**found, "bucket": {"S": pending.bucket}, "key": {"S": pending.key}}}
-
-
-def from_attribute(value: Mapping[str, Any]) -> Pending:
-    """Read a DynamoDB attribute value."""
-    found = value["M"]
-    commit = int(found["commit"]["N"])
-    if "inline" in found:
-        return Pending(commit, inline=bytes(found["inline"]["B"]))
-    return Pending(commit, bucket=found["bucket"]["S"], key=found["key"]["S"])
