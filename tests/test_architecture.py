@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
     {"record_delivery", "aggregation"},
     {"plan"},
     {"engine"},
-    {"compose", "compose_loads", "compose_objects", "compose_opensearch", "compose_redshift"},
+    {"compose", "compose_loads", "compose_objects", "compose_opensearch", "compose_redshift", "compose_states"},
     {"results"},
     {"recovery", "drain", "loader"},
     {"app", "startup"},
