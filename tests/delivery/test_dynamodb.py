@@ -20,7 +20,7 @@ ITEM = Progress(
     open={"data/archive/day=1/k.ndjson.gz": Noted("003100", "v1")},
     attempt=Attempt("003100", 8, "p1", ended=False, deaths=(Death("p8", 9), Death("p9", 8))),
     counters={"records": 2**60, "archive.events": 0},
-    others={"commit": {"N": "3"}},
+    others={"later": {"N": "3"}},
     lease=Lease("alice", 5, 1763712120000, Suspect("003100", "003190", "v1", killed=3)),
     redrive_keys=("data/archive/day=1/s-redrive-000000005.ndjson.gz",),
     suspects=(Suspect("003070-000002", "003070-000002", "v1", killed=5, alone=2),),

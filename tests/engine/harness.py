@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aetherstream.aggregates.aggregate import expressions
+from aetherstream.aggregates.columns import ColumnReader
+from aetherstream.aggregates.declaration import Declaration
+from aetherstream.aggregates.partials import results
+from aetherstream.aggregation import Aggregation
 from aetherstream.core import Core, Decode, Transforming
+from aetherstream.delivery.aggregates.apply import Stores
+from aetherstream.delivery.aggregates.commits import Commits, Logs
+from aetherstream.delivery.aggregates.results import merged
 from aetherstream.delivery.ledger import Ledger, Unledgered
 from aetherstream.delivery.progress import Progress, progress_key
 from aetherstream.engine import Engine
@@ -17,8 +25,10 @@ from aetherstream.report import Report
 from aetherstream.sinks.base import ObjectSink, RecordSink
 from aetherstream.sinks.s3 import S3Archive, by_field
 from aetherstream.testing.builders import SHARD, STREAM, JsonLists, event_ids_of, kinesis_records, written
+from aetherstream.testing.states import MemoryStates, MemoryWindows
 from aetherstream.testing.stores import InlineExecutor, MemoryObjects, MemoryProgress
 
+NOW = 1_763_712_000.0
 KEY = progress_key("flights", STREAM, SHARD)
 
 
@@ -63,21 +73,53 @@ class Bench:
     objects: Any = field(default_factory=MemoryObjects)
     progress: Any = field(default_factory=MemoryProgress)
     ledgered: bool = True
+    declarations: Sequence[Declaration] = ()
+    """Of aggregates; their states are in `states` and `windows`."""
+    states: MemoryStates = field(default_factory=MemoryStates)
+    windows: MemoryWindows = field(default_factory=MemoryWindows)
+    most_inline: int = 4096
     processes: int = 0
 
     def engine(self, version: str = "v1") -> Engine:
         self.processes += 1
         return Engine(
             "flights",
-            Core(self.decoder, sinks=self.sinks, transform=self.transform, **self.core),
+            Core(self.decoder, sinks=self.sinks, transform=self.transform, columns=self._reader(), **self.core),
             store=self.objects,
             ledger=Ledger(self.progress, f"p{self.processes}") if self.ledgered else Unledgered(),
             quarantine=Quarantine(bucket="data", prefix="quarantine", pipeline="flights"),
             record_sinks=self.record_sinks,
             standbys=self.standbys,
+            aggregation=self.aggregation(),
             executor=InlineExecutor(),
             version=lambda: version,
         )
+
+    def _reader(self) -> ColumnReader | None:
+        aggregates = [one.aggregate for one in self.declarations]
+        return ColumnReader(expressions(aggregates)) if aggregates else None
+
+    def aggregation(self) -> Aggregation | None:
+        """That of a process of its own."""
+        aggregates = [one.aggregate for one in self.declarations]
+        stores = Stores(self.states, self.windows)
+
+        def commits(stream: str) -> Commits:
+            logs = Logs(self.objects, self.objects, "data", f"logs/{stream}", self.most_inline)
+            return Commits(f"flights#{stream}", aggregates, stores, logs, now=lambda: NOW)
+
+        archives = [sink.name for sink in self.sinks]
+        return Aggregation(self.declarations, commits, archives) if aggregates else None
+
+    def results(self) -> dict[tuple[str, str, str], Any]:
+        """By aggregate, window and group: the results, merged over the shards."""
+        by_name = {one.name: one.aggregate for one in self.declarations}
+        found = {}
+        for place in dict.fromkeys(item.place for item in self.states.items.values()):
+            aggregate = by_name[place.key.aggregate]
+            for result in merged(aggregate, self.states.group(place)):
+                found[aggregate.name, result.window.id, place.key.group] = results(aggregate, result.accs)
+        return found
 
     def run(self, payloads: Sequence[object], **changes: Any) -> Report:
         return process(self.engine(), kinesis_records(payloads, **changes))
