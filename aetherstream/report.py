@@ -9,6 +9,9 @@ from typing import Any
 from aetherstream.errors import CONFIGURATION
 from aetherstream.timings import Timings
 
+TOO_MANY_GROUPS = "too many groups"
+"""Reason of a rejection: a window of an aggregate has all the groups that it may have."""
+
 
 class AccountingError(RuntimeError):
     """The numbers of a batch do not add up: a bug of ours, found before the batch was called done."""
@@ -85,6 +88,11 @@ class Report:
     def misconfigured(self) -> int:
         """Events that a sink refused because of its own configuration, not for their content."""
         return sum(count for reason, count in self.reasons.items() if reason.startswith(f"deliver: {CONFIGURATION}"))
+
+    @property
+    def groups_refused(self) -> int:
+        """Events that would have opened a group beyond an aggregate's `max_groups`."""
+        return self.reasons.get(f"aggregate: {TOO_MANY_GROUPS}", 0)
 
     def leave(self, sequence: str, why: str = "") -> None:
         """Note that Lambda is to bring the records from `sequence` on again."""

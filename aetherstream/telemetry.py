@@ -64,6 +64,8 @@ class Telemetry:
             "bytes": report.bytes,
             "milliseconds": {name: round(seconds * 1000, 2) for name, seconds in report.timings.items()},
         }
+        if report.aggregates:
+            facts["aggregates"] = {name: vars_of(count) for name, count in report.aggregates.items()}
         if report.reasons:
             facts["rejected"] = report.reasons
         if report.failed_from is None:
@@ -90,6 +92,12 @@ class Telemetry:
             add(name=f"Events.{sink}.Quarantined", unit=MetricUnit.Count, value=count.quarantined)
             if count.spilled:
                 add(name=f"Events.{sink}.Spilled", unit=MetricUnit.Count, value=count.spilled)
+        for aggregate, share in report.aggregates.items():
+            add(name=f"Aggregates.{aggregate}.Folded", unit=MetricUnit.Count, value=share.folded)
+            add(name=f"Aggregates.{aggregate}.Late", unit=MetricUnit.Count, value=share.late + share.corrected)
+            add(name=f"Aggregates.{aggregate}.Quarantined", unit=MetricUnit.Count, value=share.quarantined)
+        if report.aggregates:
+            add(name="GroupsRefused", unit=MetricUnit.Count, value=report.groups_refused)
         for step, seconds in report.timings.items():
             add(name=f"Duration.{step}", unit=MetricUnit.Milliseconds, value=seconds * 1000)
         self._metrics.flush_metrics()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aetherstream.report import Report, SinkCount
+from aetherstream.report import AggregateCount, Report, SinkCount
 from aetherstream.telemetry import Telemetry
 from aetherstream.timings import Timings
 
@@ -135,6 +135,22 @@ def test_what_is_spilled_and_what_a_sinks_configuration_refused_are_measured(
     _, (emf,) = published(capsys, report(reasons=reasons, sinks=sinks))
     found = metrics(emf)
     assert (found["ConfigurationRejected"], found["Events.search.Spilled"]) == (("Count", [3.0]), ("Count", [2.0]))
+
+
+def test_what_aggregates_took_is_logged_and_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    share = AggregateCount(events=9, folded=5, late=1, quarantined=3, corrected=2)
+    reasons = {"aggregate: too many groups": 2, "aggregate: late": 1}
+    (line,), (emf,) = published(capsys, report(aggregates={"hourly": share}, reasons=reasons))
+    found = metrics(emf)
+    assert line["aggregates"] == {
+        "hourly": {"events": 9, "folded": 5, "late": 1, "quarantined": 3, "corrected": 2, "skipped": 0}
+    }
+    assert {name: values for name, (_, values) in found.items() if name.startswith(("Aggregates.", "Groups"))} == {
+        "Aggregates.hourly.Folded": [5.0],
+        "Aggregates.hourly.Late": [3.0],
+        "Aggregates.hourly.Quarantined": [3.0],
+        "GroupsRefused": [2.0],
+    }
 
 
 def test_the_metrics_of_a_batch_are_one_line_of_emf(

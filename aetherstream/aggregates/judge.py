@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from typing import Any, NamedTuple
 
 from ..errors import AetherStreamError, Rejected
+from ..report import TOO_MANY_GROUPS
 from ..transforms.describe import describe
 from .aggregate import Aggregate
 from .column import Column
@@ -139,7 +140,7 @@ def _too_many(aggregate: Aggregate, window: Window | None, group: str) -> Refuse
     where = f"the window {window.id}" if window else "the state of sessions"
     return Refused(
         f"aggregates.{aggregate.name}",
-        "too many groups",
+        TOO_MANY_GROUPS,
         f"the group {group} would be one more than max_groups ({aggregate.max_groups}) in {where}: group by something "
         "with fewer values, or raise max_groups",
     )
