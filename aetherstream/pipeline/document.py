@@ -30,8 +30,8 @@ _SECRET_KEY = re.compile(
     r"(?:^|_)(?:password|passwd|secret|secret_key|access_key|access_key_id|secret_access_key|token|api_key|private_key)$",
     re.IGNORECASE,
 )
-_FIELD_SECTIONS = frozenset({"transforms", "validate", "cases"})
-"""Sections whose keys are names of event fields: a field may be called `password`."""
+_FIELD_SECTIONS = frozenset({"transforms", "validate", "aggregates", "cases"})
+"""Sections whose keys are names of event fields or results: one may be called `password`."""
 _NO_SECRETS = frozenset(
     {("opensearch", "mappings"), ("opensearch", "secret"), ("redshift", "columns"), ("redshift", "secret")}
 )

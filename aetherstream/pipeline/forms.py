@@ -8,6 +8,7 @@ from aetherstream.pipeline import values
 
 Size = Annotated[int, Meta(ge=1)] | Annotated[str, Meta(pattern=values.SIZE)]
 Duration = Annotated[float, Meta(ge=0)] | Annotated[str, Meta(pattern=values.DURATION)]
+Shift = float | Annotated[str, Meta(pattern=values.SHIFT)]
 Instant = Annotated[str, Meta(pattern=values.INSTANT)]
 FieldPath = Annotated[str, Meta(min_length=1)]
 Bucket = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]

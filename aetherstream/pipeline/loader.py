@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, UnsetType, structs
+from msgspec import field as struct_field
 
 from aetherstream.errors import ConfigurationError
 from aetherstream.pipeline.checks import check_meaning
 from aetherstream.pipeline.convert import convert
 from aetherstream.pipeline.document import Document, read
 from aetherstream.pipeline.model import PipelineFile
+from aetherstream.pipeline.model_aggregates import DeclaredAggregate, ResultPlace
 from aetherstream.pipeline.model_outage import BreakerRules, DrainRules, SpillPlace
 from aetherstream.pipeline.model_sinks import QuarantineS3, Sink
 
@@ -37,6 +39,8 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     """
     quarantine: QuarantineS3
     """With bucket and prefix."""
+    aggregates: Mapping[str, DeclaredAggregate] = struct_field(default_factory=dict)
+    """By name; a place of results that writes objects has its prefix."""
 
     @property
     def name(self) -> str:
@@ -87,12 +91,20 @@ def resolve(document: Document, path: Path, env: Mapping[str, str]) -> Pipeline:
     schema = _schema(file, path.parent, document)
     quarantine = _quarantine(file, env, document)
     sinks = _sinks(file, quarantine)
+    aggregates = {name: _aggregate(name, declared, file.pipeline, sinks) for name, declared in file.aggregates.items()}
     check_meaning(file, sinks, quarantine, document)
     if announced := env.get(STAGING_VARIABLE):
         from aetherstream.pipeline.checks_redshift import check_announced
 
         check_announced(sinks, env.get(BUCKET_VARIABLE, ""), announced, document)
-    return Pipeline(file=_without_passwords(file), path=path, schema=schema, sinks=sinks, quarantine=quarantine)
+    return Pipeline(
+        file=_without_passwords(file),
+        path=path,
+        schema=schema,
+        sinks=sinks,
+        quarantine=quarantine,
+        aggregates=aggregates,
+    )
 
 
 def _sound(document: Document) -> PipelineFile | None:
@@ -134,6 +146,21 @@ def _sink(pipeline: str, name: str, sink: Sink, quarantine: QuarantineS3) -> Sin
             ),
         )
     return structs.replace(sink, opensearch=search)
+
+
+def _aggregate(name: str, declared: DeclaredAggregate, pipeline: str, sinks: Mapping[str, Sink]) -> DeclaredAggregate:
+    places = {sink: _place(name, sink, place, pipeline, sinks) for sink, place in declared.to.items()}
+    return structs.replace(declared, to=places)
+
+
+def _place(aggregate: str, sink: str, place: ResultPlace, pipeline: str, sinks: Mapping[str, Sink]) -> ResultPlace:
+    kind, objects = (sinks[sink].objects if sink in sinks else None) or ("", None)
+    if objects is None or not isinstance(place.prefix, UnsetType):
+        return place
+    if kind == "s3":
+        return structs.replace(place, prefix=f"{pipeline}/results/{aggregate}/{sink}")
+    # Beside what the sink stages itself: the loader hears of both.
+    return structs.replace(place, prefix=f"{objects.prefix}.results/{aggregate}")
 
 
 def _without_passwords(file: PipelineFile) -> PipelineFile:

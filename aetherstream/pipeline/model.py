@@ -12,6 +12,7 @@ from msgspec import field as struct_field
 
 from aetherstream.pipeline import values
 from aetherstream.pipeline.forms import Duration, FieldPath, Instant, Size
+from aetherstream.pipeline.model_aggregates import AggregateName, DeclaredAggregate
 from aetherstream.pipeline.model_sinks import Quarantine, Sink
 from aetherstream.transforms.model import Step
 
@@ -232,6 +233,21 @@ class PipelineFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         list[Step], Meta(description="Steps, in their order; each has exactly one key, its kind.")
     ] = struct_field(default_factory=list)
     sinks: Annotated[dict[SinkName, Sink], Meta(min_length=1, description="Where events go, by name.")]
+    aggregates: Annotated[
+        dict[AggregateName, DeclaredAggregate],
+        Meta(
+            description="Live aggregates by name: events after the transforms, folded by group and window.",
+            examples=[
+                {
+                    "carrier_hours": {
+                        "group_by": ["carrier"],
+                        "window": {"tumbling": "1h"},
+                        "outputs": {"flights": "count"},
+                    }
+                }
+            ],
+        ),
+    ] = struct_field(default_factory=dict)
     quarantine: (
         Annotated[
             Quarantine,

@@ -62,6 +62,12 @@ _SECTIONS = {
     "TableColumn": "sinks: redshift: columns",
     "TableDistribution": "sinks: redshift: distribution",
     "LoadRules": "sinks: redshift: load",
+    "DeclaredAggregate": "aggregates",
+    "GroupPart": "aggregates: group_by",
+    "DeclaredWindow": "aggregates: window",
+    "DeclaredOutput": "aggregates: outputs",
+    "Rank": "aggregates: rank",
+    "ResultPlace": "aggregates: to",
     "Quarantine": "quarantine",
     "QuarantineS3": "quarantine: s3",
 }

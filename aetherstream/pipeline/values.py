@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time
 
 SIZE = r"^[0-9]+ ?([KMG]i?)?B?$"
 DURATION = r"^([0-9]+(\.[0-9]+)? ?(ms|s|m|h|d|w) ?)+$"
+SHIFT = r"^-?([0-9]+(\.[0-9]+)? ?(ms|s|m|h|d|w) ?)+$"
 INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]+(Z|[+-][0-9]{2}:?[0-9]{2})?)?$"
 
 _UNITS = {"K": 1000, "M": 1000**2, "G": 1000**3, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
@@ -40,6 +41,17 @@ def duration(value: int | float | str) -> float:
     if not re.match(DURATION, value):
         raise ValueError(f"{value!r} is no duration; write for example 500ms, 90s, 1h30m or 30d")
     return sum(float(number) * _SECONDS[unit] for number, unit in re.findall(r"([0-9.]+) ?(ms|s|m|h|d|w)", value))
+
+
+def shift(value: int | float | str) -> float:
+    """Return seconds of a duration that may be negative: `-5h`.
+
+    Raises:
+        ValueError: the text is no duration.
+    """
+    if isinstance(value, str) and value.startswith("-"):
+        return -duration(value[1:])
+    return duration(value)
 
 
 def instant(value: int | float | str) -> float:
