@@ -1,1 +1,1 @@
-"""Results of aggregates on their way out: `parts` says what a row is, and what takes rows."""
+"""Results of aggregates on their way out: `parts` says what a row is, and what takes rows; `rows` makes them."""
