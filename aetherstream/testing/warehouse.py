@@ -198,7 +198,9 @@ def merged(contract: Contract, rows: Iterable[Row], stage: Iterable[Row]) -> lis
     return found
 
 
-def _age(contract: Contract, row: Row) -> tuple[Any, str, list[str]]:
+def _age(contract: Contract, row: Row) -> tuple[Any, ...]:
+    if not contract.events:
+        return (row[contract.version],)
     shard, *numbers = row[EVENT_ID].split(":")
     return row[contract.version], shard, [sortable(number) for number in numbers]
 

@@ -56,6 +56,7 @@ class Table:
             for column in contract.columns
         ]
         self._fixed = sum(checked.size + _OVERHEAD for checked in self._columns)
+        self._id_room = _EVENT_ID_ROOM if contract.events else 0
         self._fields = contract.fields
         fields = [(f"c{number}", Any) for number in range(len(contract.names))]
         names = {field: name for (field, _), name in zip(fields, contract.names, strict=True)}
@@ -70,7 +71,7 @@ class Table:
         refused: dict[int, Rejected] = {}
         if self.contract.unknown == "reject" and not all(map(self._fields.issuperset, values)):
             self._refuse_unknown(values, refused)
-        room = self._largest - self._fixed - _EVENT_ID_ROOM
+        room = self._largest - self._fixed - self._id_room
         for checked in self._columns:
             found = Found.of(checked.read(values))
             most = checked.quick.most(found) if checked.column.nullable or not found.nulls else None
@@ -82,8 +83,11 @@ class Table:
         return refused
 
     def rows(self, values: Sequence[Event], ids: Sequence[str]) -> bytes:
-        """Write the rows of events that passed the check: JSON objects, one a line."""
-        columns: list[Iterable[Any]] = [ids]
+        """Write the rows of events that passed the check: JSON objects, one a line.
+
+        `ids`: event ids; none where the table has none.
+        """
+        columns: list[Iterable[Any]] = [ids] if self.contract.events else []
         columns += [checked.quick.written(Found.of(checked.read(values))) for checked in self._columns]
         return self._encoder.encode_lines(list(map(self._row, *columns)))
 
@@ -114,7 +118,7 @@ class Table:
         fit = [index for index in range(len(values)) if index not in refused]
         rows = self.rows([values[index] for index in fit], [""] * len(fit)).splitlines()
         for index, row in zip(fit, rows, strict=True):
-            size = len(row) + EVENT_ID_TYPE.length
+            size = len(row) + (EVENT_ID_TYPE.length if self.contract.events else 0)
             if size > self._largest:
                 refused[index] = Rejected(
                     "row is too large", f"the row has up to {size} bytes; COPY takes {self._largest} a row"

@@ -20,7 +20,7 @@ Place = tuple[str, ...]
 """Where in the contract a mistake stands, for example `("columns", "origin", "type")`."""
 
 EVENT_ID_TYPE = ColumnType("varchar", length=200)
-"""Every table has the column `_event_id`, not null, of this type."""
+"""Every table of events has the column `_event_id`, not null, of this type."""
 MAX_COLUMNS = 1600
 """Redshift: most columns of a table."""
 MAX_SORT_COLUMNS = 400
@@ -64,7 +64,7 @@ class Declared:
 
     table: str
     columns: tuple[Column, ...]
-    """Without `_event_id`, which every table has beside them."""
+    """Without `_event_id`, which a table of events has beside them."""
     schema: str = "public"
     mode: Mode = "append"
     """`append` keeps one row an event id; `upsert` one row a key, of the newest version."""
@@ -72,15 +72,23 @@ class Declared:
     """With `upsert`: names of the columns that tell rows apart."""
     version: str = ""
     """With `upsert`: name of the column whose greatest value wins; among equals the later position does."""
+    events: bool = True
+    """Whether its rows are events, each with its `_event_id`. Others, only with `upsert`, are told apart by key and
+    version alone: rows of the same are equal."""
     unknown: str = "ignore"
     """Top-level fields that no column reads: `ignore`, `reject`, or the name of the SUPER column that collects them."""
     distribution: Distribution = Distribution()
     sort: tuple[str, ...] = ()
 
     @property
+    def stored(self) -> tuple[Column, ...]:
+        """All columns of the table; `_event_id`, where it has one, first."""
+        return (Column(EVENT_ID, EVENT_ID_TYPE, nullable=False), *self.columns) if self.events else self.columns
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """Names of all columns, `_event_id` first."""
-        return (EVENT_ID, *(column.name for column in self.columns))
+        """Names of all columns, in the order of `stored`."""
+        return tuple(column.name for column in self.stored)
 
     @property
     def collector(self) -> str:
@@ -172,6 +180,8 @@ def _collector_mistakes(contract: Declared, columns: Mapping[str, Column]) -> It
 
 def _mode_mistakes(contract: Declared, columns: Mapping[str, Column]) -> Iterator[tuple[Place, str]]:
     if contract.mode == "append":
+        if not contract.events:
+            yield ("mode",), "only `upsert` tells rows apart that have no event id"
         for name in ("key", "version"):
             if getattr(contract, name):
                 yield (name,), "belongs to `mode: upsert`; `append` tells rows apart by their event ids"
@@ -212,7 +222,7 @@ def _layout_mistakes(contract: Declared, columns: Mapping[str, Column]) -> Itera
         *((("sort",), name) for name in contract.sort),
         *([(("distribution", "column"), distribution.column)] if distribution.column else []),
     ):
-        if name == EVENT_ID:
+        if name == EVENT_ID and contract.events:
             continue
         if name not in columns:
             yield place, f"there is no column {name!r}"

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from aetherstream.encoded import EVENT_ID
-from aetherstream.warehouse.contract import EVENT_ID_TYPE, Column, Contract
+from aetherstream.warehouse.contract import Column, Contract
 from aetherstream.warehouse.fields import INTEGERS
 from aetherstream.warehouse.sql import identifier, table_name
 from aetherstream.warehouse.types import ColumnType, column_type
@@ -69,8 +68,7 @@ def create_schema(contract: Contract) -> str:
 
 def create_table(contract: Contract) -> str:
     """The statement that makes the table."""
-    columns = [f"{identifier(EVENT_ID)} {_sql(EVENT_ID_TYPE)} NOT NULL", *map(_definition, contract.columns)]
-    parts = [f"CREATE TABLE {table_name(contract)} ({', '.join(columns)})"]
+    parts = [f"CREATE TABLE {table_name(contract)} ({', '.join(map(_definition, contract.stored))})"]
     distribution = contract.distribution
     parts.append(f"DISTSTYLE {distribution.style.upper()}")
     if distribution.style == "key":
@@ -90,7 +88,7 @@ def differences(contract: Contract, live: Sequence[LiveColumn] | None) -> Differ
         return Differences([Change(f"create table {name}", create_table(contract))])
     found = Differences()
     by_name = {column.name: column for column in live}
-    for column in (Column(EVENT_ID, EVENT_ID_TYPE, nullable=False), *contract.columns):
+    for column in contract.stored:
         if column.name in by_name:
             _compare(contract, column, by_name[column.name], found)
         else:

@@ -138,13 +138,13 @@ def deduplicate(contract: Contract) -> list[str]:
     """Bring each row of the stage into the fresh rows once, without what the table has already.
 
     `append`: one row an event id. `upsert`: one row a key, of the newest version, the later position among equals; and
-    none that is older than the table's.
+    none that is older than the table's. Of rows that are no events equal versions are equal: any of them is taken.
     """
     _check_names(contract)
     keys = contract.key if contract.mode == "upsert" else (EVENT_ID,)
-    order = [f"{_position(STAGE)} DESC"]
-    if contract.mode == "upsert":
-        order.insert(0, f"{_column(STAGE, contract.version)} DESC")
+    order = [f"{_column(STAGE, contract.version)} DESC"] if contract.mode == "upsert" else []
+    if contract.events:
+        order.append(f"{_position(STAGE)} DESC")
     inner = ", ".join(_column(STAGE, name) for name in contract.names)
     ranked = (
         f"SELECT {inner}, ROW_NUMBER() OVER (PARTITION BY {', '.join(_column(STAGE, key) for key in keys)}"
@@ -229,6 +229,8 @@ def _held(contract: Contract, keys: Sequence[str]) -> str:
     if contract.mode == "append":
         return match
     fresh, live = _column(FRESH, contract.version), _column(contract.table, contract.version)
+    if not contract.events:
+        return f"{match} AND {fresh} <= {live}"
     same = f"{fresh} = {live} AND {_position(FRESH)} <= {_position(contract.table)}"
     return f"{match} AND ({fresh} < {live} OR ({same}))"
 

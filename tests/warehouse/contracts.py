@@ -28,5 +28,24 @@ def flights(**more: Any) -> Contract:
     return Contract(**({"table": "flights", "columns": columns, "schema": "analytics"} | more))
 
 
+def results(**more: Any) -> Contract:
+    """A table of results: no events, one row an id, of the newest version."""
+    columns = (
+        column("id", "varchar(512)", null=False),
+        column("flights", "bigint"),
+        column("delays", "super"),
+        column("version", "bigint", null=False),
+        column("removed", "boolean", null=False),
+    )
+    given: dict[str, Any] = {
+        "table": "results",
+        "columns": columns,
+        "schema": "analytics",
+        "mode": "upsert",
+        "events": False,
+    }
+    return Contract(**(given | {"key": ("id",), "version": "version"} | more))
+
+
 def upserting(**more: Any) -> Contract:
     return flights(mode="upsert", key=("flight_id",), version="updated_at", **more)

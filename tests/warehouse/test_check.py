@@ -10,7 +10,7 @@ from aetherstream.warehouse.check import Table
 from aetherstream.warehouse.contract import Contract
 from aetherstream.warehouse.fields import Unfit, writer
 from aetherstream.warehouse.types import column_type
-from tests.warehouse.contracts import column, flights, of
+from tests.warehouse.contracts import column, flights, of, results
 from tests.warehouse.values import TYPES, columns
 
 FLIGHT: dict[str, Any] = {"flight_id": "UA1", "updated_at": "2013-01-01T05:00:00Z"}
@@ -104,10 +104,23 @@ def test_a_row_that_copy_would_not_read_is_refused() -> None:
     }
 
 
-def test_the_largest_row_is_judged_with_its_event_id() -> None:
-    contract = flights()
-    event = FLIGHT | {"extra": "x" * 300}
-    size = len(Table(contract).rows([event], ["i" * 200]).rstrip())
+RESULT: dict[str, Any] = {"id": "a", "flights": 3, "delays": {"p50": 1.5}, "version": 8, "removed": False}
+
+
+def test_a_row_of_a_table_that_holds_no_events_has_no_event_id() -> None:
+    written = Table(results()).rows([RESULT | {"other": 1}], [])
+    assert written == b'{"id":"a","flights":3,"delays":{"p50":1.5},"version":8,"removed":false}\n'
+
+
+@pytest.mark.parametrize(
+    ("contract", "event", "ids"),
+    [(flights(), FLIGHT | {"extra": "x" * 300}, ["i" * 200]), (results(), RESULT | {"delays": "x" * 300}, [])],
+    ids=["events", "others"],
+)
+def test_the_largest_row_is_judged_with_the_event_id_that_it_will_have(
+    contract: Contract, event: dict[str, Any], ids: list[str]
+) -> None:
+    size = len(Table(contract).rows([event], ids).rstrip())
     sizes = range(size - 40, size + 40)
     passing = [largest for largest in sizes if not Table(contract, largest).check([event])]
     assert passing == list(range(size, size + 40))

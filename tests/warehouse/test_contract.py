@@ -4,7 +4,7 @@ import pytest
 
 from aetherstream.errors import ConfigurationError
 from aetherstream.warehouse.contract import Column, Contract, Distribution, mistakes, split_table
-from tests.warehouse.contracts import column, flights, upserting
+from tests.warehouse.contracts import column, flights, results, upserting
 
 
 def wrong(make: Any) -> str:
@@ -15,6 +15,17 @@ def wrong(make: Any) -> str:
 
 def test_every_table_has_the_event_id_first() -> None:
     assert flights().names == ("_event_id", "flight_id", "updated_at", "origin", "dep_delay", "extra")
+
+
+def test_a_table_that_holds_no_events_has_its_own_columns_alone() -> None:
+    assert results().names == ("id", "flights", "delays", "version", "removed")
+
+
+def test_a_table_that_holds_no_events_can_not_append_nor_sort_by_them() -> None:
+    columns = results().columns
+    assert wrong(lambda: Contract("t", columns, events=False, sort=("_event_id",))) == (
+        "mode: only `upsert` tells rows apart that have no event id; sort: there is no column '_event_id'"
+    )
 
 
 def test_a_table_without_a_schema_is_public() -> None:

@@ -12,7 +12,7 @@ from aetherstream.warehouse.ddl import (
     statements,
 )
 from aetherstream.warehouse.types import column_type
-from tests.warehouse.contracts import column, flights
+from tests.warehouse.contracts import column, flights, results
 
 LIVE = [
     LiveColumn("_event_id", "character varying(200)", nullable=False),
@@ -37,6 +37,16 @@ def test_a_table_is_made_as_its_contract_wants_it() -> None:
         ' "updated_at" TIMESTAMPTZ NOT NULL, "origin" CHAR(3), "dep_delay" DOUBLE PRECISION, "extra" SUPER)'
         ' DISTSTYLE KEY DISTKEY ("origin") COMPOUND SORTKEY ("updated_at", "flight_id")'
     )
+
+
+def test_a_table_that_holds_no_events_is_made_and_found_without_their_ids() -> None:
+    contract = results()
+    assert create_table(contract) == (
+        'CREATE TABLE "analytics"."results" ("id" VARCHAR(512) NOT NULL, "flights" BIGINT, "delays" SUPER,'
+        ' "version" BIGINT NOT NULL, "removed" BOOLEAN NOT NULL) DISTSTYLE AUTO'
+    )
+    live = [LiveColumn(column.name, str(column.type), column.nullable) for column in contract.columns]
+    assert differences(contract, live) == Differences()
 
 
 def test_a_table_is_spread_by_redshift_where_nothing_is_said() -> None:

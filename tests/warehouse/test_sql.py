@@ -19,7 +19,7 @@ from aetherstream.warehouse.sql import (
     manifest,
     merge,
 )
-from tests.warehouse.contracts import column, flights, upserting
+from tests.warehouse.contracts import column, flights, results, upserting
 
 ROLE = "arn:aws:iam::123456789012:role/aether/load"
 MANIFEST = ObjectRef("staging", "flights/manifests/1.json")
@@ -184,6 +184,21 @@ def test_upsert_keeps_the_newest_of_each_key() -> None:
     first, second = deduplicate(upserting())
     assert 'PARTITION BY "aether_stage"."flight_id" ORDER BY "aether_stage"."updated_at" DESC, (SPLIT_PART(' in first
     assert '("aether_fresh"."updated_at" < "flights"."updated_at" OR (' in second
+
+
+def test_without_event_ids_the_version_alone_decides_and_an_equal_one_changes_nothing() -> None:
+    first, second = deduplicate(results())
+    columns = ", ".join(f'"aether_stage"."{name}"' for name in results().names)
+    rank = 'PARTITION BY "aether_stage"."id" ORDER BY "aether_stage"."version" DESC'
+    assert first == (
+        'CREATE TEMP TABLE "aether_fresh" AS SELECT "id", "flights", "delays", "version", "removed"'  # noqa: S608
+        f' FROM (SELECT {columns}, ROW_NUMBER() OVER ({rank}) AS "aether_rank" FROM "aether_stage") AS "aether_ranked"'
+        ' WHERE "aether_rank" = 1'
+    )
+    assert second == (
+        'DELETE FROM "aether_fresh" USING "analytics"."results"'
+        ' WHERE "results"."id" = "aether_fresh"."id" AND "aether_fresh"."version" <= "results"."version"'
+    )
 
 
 def test_upsert_merges() -> None:
