@@ -19,11 +19,12 @@ from aetherstream.aggregates.declaration import Declaration, OnLate
 from aetherstream.aggregates.fold import Folded, fold_all, members
 from aetherstream.aggregates.judge import Refusals, Refused
 from aetherstream.aggregates.partials import Partials, max_bytes
+from aetherstream.aggregates.size import most_partial
 from aetherstream.aggregates.windows import Tumbling, Window
 from aetherstream.core import Prepared
 from aetherstream.delivery.aggregates.apply import Applied
 from aetherstream.delivery.aggregates.commits import Commits
-from aetherstream.delivery.aggregates.size import most_partial, oversized
+from aetherstream.delivery.aggregates.size import oversized
 from aetherstream.delivery.aggregates.watermark import advanced
 from aetherstream.delivery.pending import Pending
 from aetherstream.delivery.progress import Progress

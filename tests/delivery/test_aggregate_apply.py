@@ -13,12 +13,13 @@ from aetherstream.aggregates.column import Place
 from aetherstream.aggregates.columns import Columns
 from aetherstream.aggregates.fold import fold
 from aetherstream.aggregates.partials import dump, load, results
+from aetherstream.aggregates.size import MOST_STATE
 from aetherstream.aggregates.windows import Session, Tumbling, Window
 from aetherstream.delivery.aggregates.apply import Applied, Budget, Declared, Stores, apply
 from aetherstream.delivery.aggregates.memory import LOOK_AGAIN, Memory
 from aetherstream.delivery.aggregates.places import scope_of
 from aetherstream.delivery.aggregates.results import merged
-from aetherstream.delivery.aggregates.size import FULL, MOST_STATE
+from aetherstream.delivery.aggregates.size import FULL
 from aetherstream.delivery.aggregates.state import Mark, State
 from aetherstream.errors import ConfigurationError, Retryable
 from aetherstream.testing.states import MemoryStates

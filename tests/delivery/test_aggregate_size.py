@@ -8,7 +8,8 @@ import pytest
 
 from aetherstream.aggregates.accumulators import make
 from aetherstream.aggregates.aggregate import Output
-from aetherstream.delivery.aggregates.size import FULL, MOST_SESSIONS, MOST_STATE, check_size, oversized
+from aetherstream.aggregates.size import MOST_SESSIONS, MOST_STATE, check_size
+from aetherstream.delivery.aggregates.size import FULL, oversized
 from aetherstream.errors import ConfigurationError
 from tests.delivery.aggregate_support import HOURLY, VISITS, partials
 

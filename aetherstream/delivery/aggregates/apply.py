@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from aetherstream.aggregates.aggregate import Aggregate, Key
 from aetherstream.aggregates.partials import Partial, dump, load, merge
+from aetherstream.aggregates.size import MOST_STATE
 from aetherstream.delivery.aggregates.memory import Memory, Remembered
 from aetherstream.delivery.aggregates.places import Address, GroupPlace, Scope, WindowPlace
-from aetherstream.delivery.aggregates.size import FULL, MOST_STATE
+from aetherstream.delivery.aggregates.size import FULL
 from aetherstream.delivery.aggregates.state import Mark, State, StateStore, WindowStore, Write
 from aetherstream.errors import ConfigurationError, Retryable
 

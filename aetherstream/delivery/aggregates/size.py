@@ -11,36 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aetherstream.aggregates.aggregate import Aggregate, Key
-from aetherstream.aggregates.partials import Partial, dump, max_bytes
-from aetherstream.errors import ConfigurationError
+from aetherstream.aggregates.partials import Partial, dump
+from aetherstream.aggregates.size import most_partial
 
-MOST_STATE = 380_000
-"""Most bytes of a state in one item; the rest is for its names."""
 FULL = 200_000
 """From so many bytes on a part takes no more sessions."""
-MOST_SESSIONS = 150_000
-"""Most bytes of sessions that one batch may bring for one group: they fit behind what is not yet full."""
-
-
-def check_size(aggregate: Aggregate) -> None:
-    """Refuse an aggregate that may not fit, when the pipeline is loaded.
-
-    Raises:
-        ConfigurationError: says what each output may take.
-    """
-    limit = most_partial(aggregate)
-    if (most := max_bytes(aggregate)) > limit:
-        parts = ", ".join(f"{output.name} {output.accumulator.max_bytes:,}" for output in aggregate.outputs)
-        what = "group" if aggregate.gap is None else "session"
-        raise ConfigurationError(
-            f"aggregate {aggregate.name}: the state of a {what} may take {most:,} bytes ({parts}), "
-            f"and {limit:,} are the most: ask for less precision or a lower capacity, or make several aggregates of it"
-        )
-
-
-def most_partial(aggregate: Aggregate) -> int:
-    """Most bytes that one batch may bring for one group."""
-    return MOST_STATE if aggregate.gap is None else MOST_SESSIONS
 
 
 def oversized(aggregate: Aggregate, partials: Mapping[Key, Partial]) -> dict[Key, int]:
