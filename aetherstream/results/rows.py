@@ -94,21 +94,23 @@ def document(row: Row, fields: Collection[str] | None = None) -> dict[str, Any]:
     }
     if row.rank is not None:
         found["rank"] = row.rank
+    if row.part is not None:
+        found |= {"shard": row.part.shard, "part": row.part.first, "early": row.part.early, "state": row.part.state}
     if row.removed:
         found["removed"] = True
     return found
 
 
-def line(row: Row, fields: Collection[str] | None = None) -> bytes:
-    """Write the document of a row as JSON, on one line. Raises Rejected where JSON has no form for one of its values.
+def line(document: dict[str, Any]) -> bytes:
+    """Write a document as JSON, on one line. Raises Rejected where JSON has no form for one of its values.
 
-    That can only be what a custom accumulator gives.
+    That can only be what a custom accumulator gives, or half a character that `first`, `last` or `top_k` was given.
     """
     try:
-        return encode(document(row, fields))
+        return encode(document)
     except (TypeError, ValueError, RecursionError) as error:
         reason = "can't be written as JSON"
-        raise Rejected(reason, f"the result {row.id} {reason}: {error}") from error
+        raise Rejected(reason, f"the result {document['id']} {reason}: {error}") from error
 
 
 def newest(rows: Iterable[Row]) -> list[Row]:

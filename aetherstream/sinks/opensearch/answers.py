@@ -112,7 +112,8 @@ def judge(item: Item) -> Verdict:
     """Say what became of the document of an item."""
     status, cause = item.status, _cause(item.error)
     # 409 to `create`: it stands there. To an external version: one that is not older does.
-    if 200 <= status < 300 or status == 409:
+    # 404 without an error: what was to be removed is not there.
+    if 200 <= status < 300 or status == 409 or (status == 404 and item.error is None):
         return DONE
     message = words(cause, status)
     if status == 429:

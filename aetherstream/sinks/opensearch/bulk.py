@@ -87,17 +87,19 @@ def create_body(places: Sequence[str], ids: Sequence[str], bodies: Sequence[byte
 def upsert_body(places: Sequence[str], ids: Sequence[str], bodies: Sequence[bytes], versions: Sequence[int]) -> bytes:
     """Make the body of a request that writes each document unless one of the same or a later version stands there.
 
-    OpenSearch: `version_type: external` takes versions from 0 to 2^63 - 1.
+    A document of which nothing is left (`b""`) is removed, under the same condition. OpenSearch: `version_type:
+    external` takes versions from 0 to 2^63 - 1.
     """
     parts: list[bytes] = []
     rows = zip(places, _escaped(ids), _on_one_line(bodies), versions, strict=True)
     for place, document_id, body, version in rows:
         parts += (
-            _opening("index", place),
+            _opening("index" if body else "delete", place),
             document_id,
-            b'","version":%d,"version_type":"external"}}\n' % version,
-            body,
+            b'","version":%d,"version_type":"external"}}' % version,
         )
+        if body:
+            parts += (b"\n", body)
     parts[0] = parts[0][1:]
     parts.append(b"\n")
     return b"".join(parts)

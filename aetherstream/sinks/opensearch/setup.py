@@ -101,7 +101,7 @@ class Setup:
                 if _good(response) or response.status == 409 or "exists" in response.text:
                     continue
                 why = whole(response.text, response.status).message
-                if self._spec.kind != "index" and not difference.what.startswith("policy"):
+                if self._spec.kind in ("alias", "data_stream") and not difference.what.startswith("policy"):
                     raise ConfigurationError(f"{difference.what} is missing and can't be created: {why}")
                 warnings.append(f"{difference.what} is missing and can't be created: {why}")
             elif difference.state == "blocked":

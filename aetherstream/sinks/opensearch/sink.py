@@ -99,7 +99,8 @@ class OpenSearchSink:
     def upsert(self, documents: Documents, versions: Sequence[int], seconds: float, /) -> Outcome:
         """Write each document over an older version of itself; where a later one stands, that is as good.
 
-        Versions are whole numbers from 0 to 2^63 - 1 that only grow. Data streams take no upserts.
+        Versions are whole numbers from 0 to 2^63 - 1 that only grow. A document whose body is empty is removed. Data
+        streams take no upserts.
         """
 
         def body(chunk: Sequence[int]) -> bytes:

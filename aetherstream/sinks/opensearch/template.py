@@ -8,7 +8,11 @@ from typing import Any, Literal
 
 from aetherstream.encoded import EVENT_ID, IDENTITY
 
-Kind = Literal["index", "alias", "data_stream"]
+Kind = Literal["index", "alias", "data_stream", "single"]
+"""single: one index of just this name."""
+
+OWN: Mapping[str, str] = {EVENT_ID: "keyword", IDENTITY: "keyword"}
+"""What stands in every document of an event."""
 
 _PRIORITY = 100
 
@@ -21,7 +25,7 @@ class IndexSpec:
     """Name of the index template and of the policy: `<pipeline>-<sink>`."""
     kind: Kind
     target: str
-    """The prefix of the index names, the alias, or the data stream."""
+    """The prefix of the index names, the alias, the data stream, or the one index."""
     mappings: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
     """By field (dots reach into objects): the name of a type, or a whole mapping."""
     dynamic: bool | Literal["strict"] = True
@@ -37,11 +41,18 @@ class IndexSpec:
     """As OpenSearch writes sizes (`30gb`): of the primary shards together."""
     timestamp: str = "@timestamp"
     """Of a data stream: the field that holds the event time."""
+    own: Mapping[str, str] = field(default_factory=lambda: OWN)
+    """Mapped beside `mappings`, in every index of this sink."""
+    numbers: str | None = None
+    """Type of numbers that are not mapped; None: by their first value, which makes 1 and 1.5 two types."""
+    remembers_removed: str | None = None
+    """For how long it is known that a document was removed, so that no older version brings it back; None: OpenSearch's
+    60 s. As OpenSearch writes durations."""
 
     @property
     def pattern(self) -> str:
         """What the names of its indices match."""
-        return self.target if self.kind == "data_stream" else f"{self.target}-*"
+        return self.target if self.kind in ("data_stream", "single") else f"{self.target}-*"
 
     @property
     def first_index(self) -> str:
@@ -61,6 +72,8 @@ def index_template(spec: IndexSpec, *, ism: bool, serverless: bool = False) -> d
         settings |= {"number_of_shards": spec.shards, "number_of_replicas": spec.replicas}
         if spec.refresh is not None:
             settings["refresh_interval"] = spec.refresh
+        if spec.remembers_removed is not None:
+            settings["gc_deletes"] = spec.remembers_removed
     if ism and spec.kind == "alias" and spec.managed:
         settings["plugins"] = {"index_state_management": {"rollover_alias": spec.target}}
     wanted: dict[str, Any] = {
@@ -77,7 +90,7 @@ def index_template(spec: IndexSpec, *, ism: bool, serverless: bool = False) -> d
 def mappings(spec: IndexSpec) -> dict[str, Any]:
     """Make the mappings: the pipeline's fields, and what becomes of those that it does not name."""
     properties: dict[str, Any] = {}
-    named: dict[str, str | Mapping[str, Any]] = {EVENT_ID: "keyword", IDENTITY: "keyword"}
+    named: dict[str, str | Mapping[str, Any]] = dict(spec.own)
     if spec.kind == "data_stream":
         named[spec.timestamp] = "date"
     for path, mapping in {**named, **spec.mappings}.items():
@@ -86,17 +99,16 @@ def mappings(spec: IndexSpec) -> dict[str, Any]:
         for parent in parents:
             level = level.setdefault(parent, {}).setdefault("properties", {})
         level[name] = {"type": mapping} if isinstance(mapping, str) else dict(mapping)
+    by_type: dict[str, dict[str, Any]] = {"string": {"type": "keyword", "ignore_above": spec.ignore_above}}
+    if spec.numbers is not None:
+        by_type |= {"long": {"type": spec.numbers}, "double": {"type": spec.numbers}}
+    names = {"string": "strings", "long": "integers", "double": "floats"}
     return {
         "dynamic": spec.dynamic,
         # Whether a field is a date must not hang on the first value that comes.
         "date_detection": False,
         "dynamic_templates": [
-            {
-                "strings": {
-                    "match_mapping_type": "string",
-                    "mapping": {"type": "keyword", "ignore_above": spec.ignore_above},
-                }
-            }
+            {names[kind]: {"match_mapping_type": kind, "mapping": mapping}} for kind, mapping in by_type.items()
         ],
         "properties": properties,
     }
