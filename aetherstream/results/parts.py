@@ -11,6 +11,19 @@ from aetherstream.errors import Rejected
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A shard's share of a result, where Lambda keeps the state; `aetherstream.managed.combine` unites them."""
+
+    shard: str
+    first: str
+    """Sequence number of the first record in it."""
+    early: bool
+    """The window went on after it: its state had grown too large."""
+    state: str
+    """The fingerprint of the aggregate and the merge state in base64, with a colon between."""
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One result: what a group has in a window or session now."""
 
@@ -31,6 +44,8 @@ class Row:
     """The session of this id is no more: a late event united it with another. Only id, window and version count."""
     rank: int | None = None
     """1 for the first of a ranking."""
+    part: Part | None = None
+    """Where it is a shard's part of a result."""
 
 
 @dataclass(frozen=True, slots=True)
