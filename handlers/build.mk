@@ -8,7 +8,8 @@ target := $(notdir $(patsubst %/,%,$(dir $(abspath $(firstword $(MAKEFILE_LIST))
 PYTHON ?= $(firstword $(wildcard $(root)/.venv/bin/python) python3)
 
 .PHONY: build-StreamFunction build-RecoveryFunction build-DrainFunction build-LoaderFunction
-build-StreamFunction build-RecoveryFunction build-DrainFunction:
+.PHONY: build-EmitterFunction build-CloserFunction build-WindowFunction
+build-StreamFunction build-RecoveryFunction build-DrainFunction build-EmitterFunction build-CloserFunction build-WindowFunction:
 	@cd "$(root)" && "$(PYTHON)" -m scripts.build_function "$(target)" "$(ARTIFACTS_DIR)"
 
 # Apart, since nothing but the loader speaks with Redshift.

@@ -40,7 +40,6 @@ GLIBC_MINOR = {"3.11": 26, "3.12": 34, "3.13": 34, "3.14": 34}
 
 # What is no function's, or the loader's alone. The rest goes along: a pipeline's own steps may import it.
 NOT_IN_FUNCTION = {"cli", "commands", "local", "producer", "testing", "loader", "loader_app"}
-NOT_IN_FUNCTION |= {"aggregates", "delivery/aggregates"}  # of no function yet
 # Config tests stand beside their pipelines; changing one must not change the pipeline version.
 NOT_A_PIPELINE = re.compile(r"(^|[._-])tests?([._-]|$)")
 # 250 MB is Lambda's limit; this is ours.
@@ -71,7 +70,7 @@ class Package:
         return f"requirements/{self.name}.txt"
 
 
-FUNCTION = Package("function", ("drain", "recovery", "stream"))
+FUNCTION = Package("function", ("closer", "drain", "emitter", "recovery", "stream", "window"))
 LOADER = Package("loader", ("loader",))
 PACKAGES = {package.name: package for package in (FUNCTION, LOADER)}
 
@@ -243,8 +242,7 @@ def project_files(root: Path, package: Package = FUNCTION) -> Iterator[Path]:
         found = {root / "handlers/__init__.py", *(root / f"handlers/{name}.py" for name in package.handlers)}
         for path in (root / "aetherstream").rglob("*"):
             within = path.relative_to(root / "aetherstream")
-            parts = within.with_suffix("").parts
-            if path.suffix in {".py", ".json"} and NOT_IN_FUNCTION.isdisjoint({parts[0], "/".join(parts[:2])}):
+            if path.suffix in {".py", ".json"} and within.with_suffix("").parts[0] not in NOT_IN_FUNCTION:
                 found.add(path)
         found.discard(root / BUILD_FILE)
     else:
