@@ -24,8 +24,8 @@ LAYERS: list[set[str]] = [
     {"compose", "compose_loads", "compose_objects", "compose_opensearch", "compose_redshift", "compose_states"},
     {"results", "managed"},
     {"recovery", "drain", "loader"},
-    {"app", "startup"},
-    {"recovery_app", "drain_app", "loader_app"},
+    {"app", "startup", "compose_results", "compose_results_redshift"},
+    {"recovery_app", "drain_app", "loader_app", "window_app"},
     {"producer"},
     {"cli", "commands", "local", "demo"},
 ]
@@ -54,6 +54,7 @@ PURE = {
     *(f"warehouse/{name}" for name in ("ddl", "sql", "options")),
     *(f"loader/{name}" for name in ("ledger", "failures", "data_api_sql")),
     *(f"delivery/aggregates/{name}" for name in ("places", "state", "size", "log", "results", "watermark")),
+    *(f"results/{name}" for name in ("parts", "rows")),
     *(f"delivery/aggregates/{name}" for name in ("memory", "apply", "commits", "closing", "statements", "changes")),
 }
 """No network, no clock, no environment: whole parts, and modules of a part."""

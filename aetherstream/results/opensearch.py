@@ -30,6 +30,12 @@ _COMMON: Mapping[str, Any] = {
     "version": "long",
     "final": "boolean",
 }
+_PART: Mapping[str, Any] = {
+    "shard": "keyword",
+    "first": "keyword",
+    "early": "boolean",
+    "state": {"type": "keyword", "index": False, "doc_values": False},
+}
 _BY_KIND: Mapping[str, Any] = {
     "count": "long",
     "distinct": "long",
@@ -96,6 +102,8 @@ def mappings_of(declaration: Declaration, fields: Collection[str] | None = None)
     """Say how the fields of an aggregate's rows are indexed; what a custom accumulator gives is left to the index."""
     aggregate = declaration.aggregate
     found = {**_COMMON, **_group(aggregate)}
+    if declaration.store == "lambda":
+        found |= _PART
     if declaration.ranking is not None:
         found["rank"] = "integer"
     for output in aggregate.outputs:

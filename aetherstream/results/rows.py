@@ -20,6 +20,9 @@ from aetherstream.encoded import encode
 from aetherstream.errors import Rejected
 from aetherstream.results.parts import Row
 
+PART_FIELDS = ("shard", "first", "early", "state")
+"""Fields of a document that is one shard's part of a result."""
+
 
 def rows(aggregate: Aggregate, results: Iterable[Result], *, final: bool) -> list[Row]:
     """Make the rows of results as `aetherstream.delivery.aggregates.results.merged` gives them.
@@ -92,6 +95,8 @@ def document(row: Row, fields: Collection[str] | None = None) -> dict[str, Any]:
         "version": row.version,
         "final": row.final,
     }
+    if row.part is not None:
+        found |= {name: getattr(row.part, name) for name in PART_FIELDS}
     if row.rank is not None:
         found["rank"] = row.rank
     if row.part is not None:
