@@ -47,6 +47,8 @@ class Choice:
     prepared: Prepared
     name: str
     """What stands in the keys instead of a position."""
+    frees: bool = False
+    """Whether what stands in the quarantine is delivered, and folded, if it passes now."""
     objects: list[ChosenObject] = field(default_factory=list)
     documents: dict[str, list[int]] = field(default_factory=dict)
     """By per-record sink: indices of the events it is to get."""
@@ -55,7 +57,9 @@ class Choice:
     chosen: set[tuple[int, int]] = field(default_factory=set)
     """The user records (record, sub) that pass and are chosen; of these,"""
     held: set[tuple[int, int]] = field(default_factory=set)
-    """all that every object sink they go to holds already."""
+    """all that every object sink they go to holds already; and"""
+    left: set[tuple[int, int]] = field(default_factory=set)
+    """those of which a per-record sink could not take an event now."""
 
 
 def choose(
@@ -80,7 +84,7 @@ def choose(
     fates = _fates(unit, prepared, held, select, frees=frees)
     chosen = [fates[pair] is _Fate.CHOSEN for pair in pairs]
     choice = Choice(
-        prepared, f"redrive-{number:09d}", chosen={pair for pair, fate in fates.items() if fate is _Fate.CHOSEN}
+        prepared, f"redrive-{number:09d}", frees, chosen={pair for pair, fate in fates.items() if fate is _Fate.CHOSEN}
     )
     fresh_pairs: set[tuple[int, int]] = set()
     for sink in sinks:
@@ -189,6 +193,7 @@ def settle(
         count.delivered += len(planned.members)
         count.left += len(members) - len(planned.members)
     choice.objects = [planned for planned in choice.objects if planned.members]
+    choice.left = left
     report.left += len(left)
     report.held += len(choice.held - left)
     report.passed += len(choice.chosen - choice.held - left)

@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
+from aetherstream.aggregation import FOR_ONE
 from aetherstream.delivery.reader import ObjectReader
 from aetherstream.encoded import EVENT_ID
 from aetherstream.errors import ConfigurationError
 from aetherstream.objects import SUFFIX, Target, lines_of
-from aetherstream.records import KinesisRecords, sortable
+from aetherstream.records import OF_EVENTS, KinesisRecords, sortable
 
 TOLERANCE = 900.0
 """Seconds by which the clocks of Kinesis (arrival) and S3 (LastModified) may differ."""
@@ -33,11 +34,18 @@ class _Envelope(msgspec.Struct):
     id: str
     stage: str
     where: str
+    reason: str = ""
     event: _Line | None = None
+
+
+class _Refolded(msgspec.Struct):
+    event_id: str = msgspec.field(name=EVENT_ID)
+    aggregates: list[str]
 
 
 _read_line = msgspec.json.Decoder(_Line)
 _read_envelope = msgspec.json.Decoder(_Envelope)
+_read_refolded = msgspec.json.Decoder(_Refolded)
 
 
 @dataclass(slots=True)
@@ -54,10 +62,29 @@ class Held:
     """Event ids by the per-record sink that refused them."""
     spilled: dict[str, set[str]] = field(default_factory=dict)
     """Event ids by the per-record sink that they wait for: the drain brings them."""
+    unfolded: set[str] = field(default_factory=set)
+    """Ids of events that an aggregate refused: sinks hold them, and no aggregate has them."""
+    late: dict[str, set[str]] = field(default_factory=dict)
+    """Event ids by the aggregate that lacks them, because their windows were closed; others have them."""
+    refolded: dict[str, set[str]] = field(default_factory=dict)
+    """Of those: event ids by the aggregate into which redrives have folded them since."""
 
     def in_quarantine(self, name: str) -> bool:
         """Tell whether a user record (`shard:sequence[:sub]`) stands in the quarantine, alone or with its whole."""
         return name in self.quarantined or _kinesis_record(name) in self.quarantined
+
+    def is_held(self, event_id: str) -> bool:
+        """Tell whether a per-object sink holds an event."""
+        return any(event_id in ids for ids in self.events.values())
+
+    def was_refused(self, event_id: str) -> bool:
+        """Tell whether an event stands in the quarantine because an aggregate did not take it."""
+        return event_id in self.unfolded or any(event_id in ids for ids in self.late.values())
+
+    def lacks(self, aggregate: str, event_id: str) -> bool:
+        """Tell whether an aggregate still lacks an event that was refused."""
+        refused = event_id in self.unfolded or event_id in self.late.get(aggregate, ())
+        return refused and event_id not in self.refolded.get(aggregate, ())
 
     def add_event(self, sink: str, event_id: str) -> None:
         """Note an event of a sink."""
@@ -67,10 +94,21 @@ class Held:
 
     def add_envelope(self, found: _Envelope) -> None:
         """Note an envelope of the quarantine."""
-        if found.stage != "deliver":
+        if found.stage not in OF_EVENTS:
             self.quarantined.add(found.id)
-        elif found.event is not None:
+        elif found.event is None:
+            return
+        elif found.stage == "deliver":
             self.refused.setdefault(_sink_of(found), set()).add(found.event.event_id)
+        elif found.reason in FOR_ONE:
+            self.late.setdefault(found.where.split(".")[1], set()).add(found.event.event_id)
+        else:
+            self.unfolded.add(found.event.event_id)
+
+    def add_refolded(self, found: _Refolded) -> None:
+        """Note what a redrive folded though a sink held it."""
+        for aggregate in found.aggregates:
+            self.refolded.setdefault(aggregate, set()).add(found.event_id)
 
     def add_spilled(self, found: _Envelope) -> None:
         """Note a row of a spill."""
@@ -89,6 +127,7 @@ def look_up(
     sinks: Sequence[tuple[str, Target]],
     spills: Sequence[Target] = (),
     quarantine: Target,
+    refolded: Target | None = None,
     excluded: Collection[str] = (),
     executor: Executor,
     between: Callable[[], None] = lambda: None,
@@ -96,8 +135,9 @@ def look_up(
     """Look into every object of the shard that may hold an event of the unit.
 
     In every partition of every sink, not only where today's pipeline would put the events; among the objects modified
-    since the unit's first arrival. `excluded`: `bucket/key` of objects that count as empty; `between` is called while
-    the objects are read. Raises ConfigurationError for an object that can't be read: it might hold the events.
+    since the unit's first arrival. `refolded`: where redrives note what they fold of events that a sink holds;
+    `excluded`: `bucket/key` of objects that count as empty; `between` is called while the objects are read. Raises
+    ConfigurationError for an object that can't be read: it might hold the events.
     """
     held = Held()
     wanted = {f"{unit.shard}:{sequence}" for sequence in unit.sequences}
@@ -113,6 +153,10 @@ def look_up(
     for envelope in _lines(unit, archive, quarantine, excluded, executor, between, _read_envelope):
         if _kinesis_record(envelope.id) in wanted:
             held.add_envelope(envelope)
+    if refolded is not None:
+        for note in _lines(unit, archive, refolded, excluded, executor, between, _read_refolded):
+            if _kinesis_record(note.event_id) in wanted:
+                held.add_refolded(note)
     return held
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from aetherstream.delivery.commit import Commit
 from aetherstream.delivery.progress import Lease, Progress, ProgressStore, Suspect
 from aetherstream.errors import Retryable, Superseded
 from aetherstream.recovery.suspects import cleared, suspects_of
@@ -102,16 +103,19 @@ class HeldLease:
         """
         self._write(lambda item: replace(change(item), lease=self._held(self.number)))
 
-    def commit(self, done: Mapping[str, int] | None = None, at: Suspect | None = None) -> None:
+    def commit(
+        self, done: Mapping[str, int] | None = None, at: Suspect | None = None, commit: Commit | None = None
+    ) -> None:
         """Call what was written under this number done, and go on under a new one.
 
-        `done`: what that adds to the shard's totals of redrives; `at`: what is begun next.
+        `done`: what that adds to the shard's totals of redrives; `at`: what is begun next; `commit`: of the aggregates,
+        made by the same write; what it raises propagates.
         """
         self._at = at
 
         def committed(item: Progress) -> Progress:
             epoch = item.epoch + 1
-            return replace(_added(item, done), epoch=epoch, redrive_keys=(), lease=self._held(epoch))
+            return replace(_added(item, done, commit), epoch=epoch, redrive_keys=(), lease=self._held(epoch))
 
         self.number = self._write(committed).epoch
 
@@ -120,15 +124,17 @@ class HeldLease:
         self._at = at
         self.write(lambda item: item)
 
-    def finish(self, done: Mapping[str, int] | None = None, passed: Sequence[str] = ()) -> None:
+    def finish(
+        self, done: Mapping[str, int] | None = None, passed: Sequence[str] = (), commit: Commit | None = None
+    ) -> None:
         """Call what was written under this number done, and give the lease back.
 
-        `done`: as in `commit`; `passed`: positions of records that are suspect no more.
+        `done`, `commit`: as in `commit`; `passed`: positions of records that are suspect no more.
         """
 
         def finished(item: Progress) -> Progress:
             suspects = cleared(item.suspects, passed)
-            return replace(_added(item, done), redrive_keys=(), lease=None, suspects=suspects)
+            return replace(_added(item, done, commit), redrive_keys=(), lease=None, suspects=suspects)
 
         self._write(finished)
 
@@ -160,7 +166,9 @@ class HeldLease:
             self._renew_at = (self._clock() + lease.until / 1000) / 2
 
 
-def _added(item: Progress, done: Mapping[str, int] | None) -> Progress:
+def _added(item: Progress, done: Mapping[str, int] | None, commit: Commit | None) -> Progress:
+    if commit is not None:
+        item = commit.upon(item)
     if not done:
         return item
     totals = {name: item.redriven.get(name, 0) + count for name, count in done.items()}

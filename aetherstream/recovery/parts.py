@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from aetherstream.aggregation import ShardCommit
 from aetherstream.delivery.progress import Suspect
 from aetherstream.errors import Retryable
 from aetherstream.recovery.lease import HeldLease
@@ -30,6 +31,7 @@ class Parts:
         self._shortest = shortest
         self._counted: dict[str, int] = {}
         self._begun = False
+        self._commit: ShardCommit | None = None
 
     def begin(self, at: Suspect) -> int:
         """Begin a part under a number of its own, which is returned, and call the part before done.
@@ -39,15 +41,32 @@ class Parts:
         if (left := self._seconds_left()) < self._shortest:
             raise Retryable(f"less than {self._shortest:g} s were left ({left:.0f} s): do it again")
         if self._begun:
-            self._lease.commit(self._rest(), at)
+            commit = self._taken()
+            self._lease.commit(self._rest(), at, commit)
+            if commit is not None:
+                commit.fold()
         else:
             self._lease.begin(at)
         self._begun = True
         return self._lease.number
 
+    def adds(self, commit: ShardCommit | None) -> None:
+        """Say what the part adds to the aggregates: committed by the write that calls it done, and folded after it."""
+        self._commit = commit
+
     def finish(self, passed: Sequence[str]) -> None:
-        """Call the last part done, and give the lease back; `passed`: see `HeldLease.finish`."""
-        self._lease.finish(self._rest(), passed)
+        """Call the last part done, and give the lease back; `passed`: see `HeldLease.finish`.
+
+        Raises Retryable, also where the part is done but not folded: what comes next folds it.
+        """
+        commit = self._taken()
+        self._lease.finish(self._rest(), passed, commit)
+        if commit is not None:
+            commit.fold()
+
+    def _taken(self) -> ShardCommit | None:
+        commit, self._commit = self._commit, None
+        return commit
 
     def _rest(self) -> dict[str, int]:
         """What has not been counted yet."""

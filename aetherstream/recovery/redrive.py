@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 
+from aetherstream.aggregation import Aggregation, ShardCommit
 from aetherstream.core import Core, Prepared, collector_paused
 from aetherstream.delivery.progress import Progress, ProgressStore, Suspect, peek, progress_key
 from aetherstream.delivery.put import ObjectStore
@@ -33,6 +34,7 @@ from aetherstream.recovery.origin import Origin, check_mark, excluded, undecided
 from aetherstream.recovery.parts import Parts
 from aetherstream.recovery.placed import PlacedDecoder
 from aetherstream.recovery.redrive_report import RedriveReport
+from aetherstream.recovery.refold import Fold, fold, notes
 from aetherstream.recovery.suspects import Known, positions_of, suspects_of
 from aetherstream.recovery.unit import distinct
 from aetherstream.sinks.base import RecordSink
@@ -51,6 +53,7 @@ class Redriver:
         quarantine: Quarantine,
         spills: Sequence[Target] = (),
         record_sinks: Sequence[RecordSink] = (),
+        aggregation: Aggregation | None = None,
         store: ObjectStore,
         archive: ObjectReader,
         progress: ProgressStore,
@@ -69,6 +72,7 @@ class Redriver:
         self._quarantine = quarantine
         self._spills = list(spills)
         self._record_sinks = list(record_sinks)
+        self._aggregation = aggregation
         self._store = store
         self._archive = archive
         self._progress = progress
@@ -116,7 +120,9 @@ class Redriver:
             numbers = count(before.epoch + 1)
             for choice in self._choices(core, left, known, held, origin, select, report, lambda _: next(numbers)):
                 refused = settle(left, choice, held, {}, report)
-                report.objects += self._keys(left, choice, [*choice.rejections, *refused])
+                part = self._fold(left, choice, held, report)
+                kept = self._kept(left, choice, [*choice.rejections, *refused, *part.rejections], part, 0)
+                report.objects += [*(planned.location for planned in choice.objects), *kept]
             report.check()
             return report
         lease = self._leases.take(before)
@@ -131,9 +137,11 @@ class Redriver:
             names = [sink.name for sink in core.sinks]  # a per-record sink takes again what it has
             parts = Parts(lease, report, sinks=names, seconds_left=seconds_left, shortest=self._request)
             for choice in self._choices(core, left, known, held, origin, select, report, parts.begin):
-                self._deliver(lease, core, left, choice, held, writer, report, seconds_left)
+                parts.adds(self._deliver(lease, core, left, choice, held, writer, report, seconds_left))
             report.check()
             parts.finish(positions_of(unit, subs) if select is None else ())
+            if self._aggregation is not None:  # what an earlier redrive, say this one's, has committed and not folded
+                self._aggregation.settle(unit.stream, unit.shard, lease.item, seconds_left)
         except MemoryError:
             raise  # as if it had been killed: the next one takes the unit apart
         except (Exception, KeyboardInterrupt, SystemExit):
@@ -142,7 +150,10 @@ class Redriver:
         return report
 
     def discard(self, unit: KinesisRecords, *, seconds_left: Callable[[], float] = lambda: math.inf) -> RedriveReport:
-        """Settle a dead letter without delivering any of it: a redrive that chooses nothing. Raises like `redrive`."""
+        """Settle a dead letter without delivering any of it: a redrive that chooses nothing. Raises like `redrive`.
+
+        It adds nothing to the aggregates, and leaves what is pending there to whoever comes next.
+        """
         report = self._report(unit, "discard", dry_run=False)
         if not len(unit):
             return report
@@ -204,6 +215,7 @@ class Redriver:
             sinks=[(sink.name, sink.target) for sink in self._core.sinks],
             spills=self._spills,
             quarantine=self._quarantine.target,
+            refolded=None if self._aggregation is None else self._notes(unit),
             excluded=excluded,
             executor=self._executor,
             between=between,
@@ -259,8 +271,11 @@ class Redriver:
         writer: Callable[[], Writer],
         report: RedriveReport,
         seconds_left: Callable[[], float],
-    ) -> None:
-        """Per-record sinks first, since what they refuse goes to the quarantine; then note the keys, and put."""
+    ) -> ShardCommit | None:
+        """Per-record sinks first, since what they refuse goes to the quarantine; then note the keys, and put.
+
+        Returns what the part adds to the aggregates, written down and to be committed with it.
+        """
         events = choice.prepared.events
         outcomes = {}
         for sink in self._record_sinks:
@@ -268,11 +283,14 @@ class Redriver:
             documents = documents_of(choice.prepared, sink.name, choice.documents[sink.name])
             if len(documents):
                 outcomes[sink.name] = sink.deliver(documents, max(0.0, seconds_left() - self._request))
-        refused = core.with_payloads(settle(unit, choice, held, outcomes, report), unit)
-        rejections = [*choice.rejections, *refused]
-        keys = self._keys(unit, choice, rejections)
+        refused = settle(unit, choice, held, outcomes, report)
+        lease.renew()
+        part = self._fold(unit, choice, held, report)
+        rejections = [*choice.rejections, *core.with_payloads([*refused, *part.rejections], unit)]
+        kept = self._kept(unit, choice, rejections, part, lease.number)
+        keys = [*(planned.location for planned in choice.objects), *kept]
         if not keys:
-            return
+            return None
         lease.write(lambda item: replace(item, redrive_keys=tuple(keys)))
         puts = writer()
         for planned in choice.objects:
@@ -280,13 +298,15 @@ class Redriver:
             make = partial(planned.sink.encode, events.lines(planned.members, planned.sink.name), lease.number)
             metadata = self._metadata(len(planned.members), first=first, last=last)
             puts.put(planned.sink.target.bucket, planned.key, make, metadata)
-        if rejections:
-            bucket, _, key = keys[-1].partition("/")
-            make = partial(self._quarantine.encode, rejections, unit, self._version(), lease.number)
-            puts.put(bucket, key, make, self._metadata(len(rejections)))
+        for location, (rows, make_rows) in kept.items():
+            bucket, _, key = location.partition("/")
+            puts.put(bucket, key, make_rows, self._metadata(rows))
         sizes = puts.join()
         report.objects += keys
         report.bytes += sum(sizes)
+        if self._aggregation is None:
+            return None
+        return self._aggregation.log(unit.stream, unit.shard, lease.number, lease.item, part.gathered, seconds_left)
 
     # ----------------------------------------------------------------------------------------------------------------
 
@@ -302,13 +322,26 @@ class Redriver:
     def _writer(self, lease: HeldLease, seconds_left: Callable[[], float]) -> Writer:
         return Writer(self._store, self._executor, epoch=lease.number, seconds_left=seconds_left, longest=self._request)
 
-    def _keys(self, unit: KinesisRecords, choice: Choice, rejections: Sequence[Rejection]) -> list[str]:
-        """`bucket/key` of what is to be put; that of the quarantine is the last one."""
-        keys = [planned.location for planned in choice.objects]
+    def _fold(self, unit: KinesisRecords, choice: Choice, held: Held, report: RedriveReport) -> Fold:
+        return fold(self._aggregation, unit, choice, held, [sink.name for sink in self._core.sinks], report)
+
+    def _kept(
+        self, unit: KinesisRecords, choice: Choice, rejections: Sequence[Rejection], part: Fold, number: int
+    ) -> dict[str, tuple[int, Callable[[], bytes]]]:
+        """What is put beside the sinks' objects: by `bucket/key`, how many rows, and what makes the bytes."""
+        kept: dict[str, tuple[int, Callable[[], bytes]]] = {}
         if rejections:
             key = self._quarantine.key(unit, choice.prepared.start, choice.name)
-            keys.append(f"{self._quarantine.target.bucket}/{key}")
-        return keys
+            make = partial(self._quarantine.encode, rejections, unit, self._version(), number)
+            kept[f"{self._quarantine.target.bucket}/{key}"] = (len(rejections), make)
+        if part.noted:
+            target = self._notes(unit)
+            key = target.key("", unit.shard, choice.name)
+            kept[f"{target.bucket}/{key}"] = (len(part.noted), partial(part.encode, number))
+        return kept
+
+    def _notes(self, unit: KinesisRecords) -> Target:
+        return notes(self._quarantine.target.bucket, self._pipeline, unit.stream)
 
     def _peek(self, unit: KinesisRecords, origin: Origin) -> Progress:
         item = peek(self._progress, progress_key(self._pipeline, unit.stream, unit.shard))

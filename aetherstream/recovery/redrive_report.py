@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from aetherstream.report import AccountingError
+from aetherstream.report import AccountingError, AggregateCount
 
 
 @dataclass(slots=True)
@@ -54,6 +54,8 @@ class RedriveReport:
     left: int = 0
     """Of which a per-record sink could not take an event now: redrive the unit again."""
     sinks: dict[str, RedriveCount] = field(default_factory=dict)
+    aggregates: dict[str, AggregateCount] = field(default_factory=dict)
+    """Of the events that nobody had folded."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Refused now, whether or not it stood in the quarantine before: `stage: reason` → how many."""
     still_refused: list[str] = field(default_factory=list)
@@ -78,6 +80,14 @@ class RedriveReport:
         """One sink's share."""
         return self.sinks.setdefault(sink, RedriveCount())
 
+    def fold(self, counts: Mapping[str, AggregateCount]) -> None:
+        """Add what a part brought to the aggregates."""
+        for name, count in counts.items():
+            before = asdict(self.aggregates.get(name, AggregateCount()))
+            self.aggregates[name] = AggregateCount(
+                **{each: before[each] + more for each, more in asdict(count).items()}
+            )
+
     def refuse(self, names: list[str], reasons: Counter[str]) -> None:
         """Note what was refused."""
         self.still_refused += names
@@ -100,16 +110,26 @@ class RedriveReport:
         for name, count in self.sinks.items():
             if count.events != count.held + count.delivered + count.quarantined + count.left:
                 raise AccountingError(f"sink {name}: {count} does not balance")
+        for name, share in self.aggregates.items():
+            if share.events != share.folded + share.late + share.quarantined:
+                raise AccountingError(f"aggregate {name}: {share} does not balance")
 
     def totals(self, sinks: Iterable[str]) -> dict[str, int]:
         """What it adds to the shard's totals of redrives (`Progress.redriven`).
 
         User records `delivered` of dead letters, `replayed` from the quarantine, and `quarantined`; by sink of those
-        named, the events `delivered`. What was found held is not counted: it was counted when it was delivered.
+        named, the events `delivered`. What was found held is not counted: it was counted when it was delivered. By
+        aggregate, the events `folded`, `late` and `quarantined`.
         """
         found = {"dead_letter": {"delivered": self.passed}, "quarantine": {"replayed": self.passed}}
         delivered = {f"{name}.delivered": self.sinks[name].delivered for name in sinks if name in self.sinks}
-        return {**found.get(self.origin, {}), "quarantined": self.quarantined, **delivered}
+        folded = {
+            f"aggregates.{name}.{what}": getattr(count, what)
+            for name, count in self.aggregates.items()
+            for what in ("events", "folded", "late", "quarantined")
+            if getattr(count, what)
+        }
+        return {**found.get(self.origin, {}), "quarantined": self.quarantined, **delivered, **folded}
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

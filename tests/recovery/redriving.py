@@ -115,9 +115,10 @@ class Recovery(Bench):
     ) -> Redriver:
         return kind(
             "flights",
-            core or Core(self.decoder, sinks=self.sinks, transform=self.transform, **self.core),
+            core or Core(self.decoder, sinks=self.sinks, transform=self.transform, columns=self._reader(), **self.core),
             quarantine=Quarantine(bucket="data", prefix="quarantine", pipeline="flights"),
             record_sinks=self.record_sinks,
+            aggregation=self.aggregation(),
             store=watched or self.objects,
             archive=watched or self.objects,
             progress=watched or self.progress,

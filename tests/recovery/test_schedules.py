@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from aetherstream.aggregation import ShardCommit
 from aetherstream.core import Core
 from aetherstream.delivery.progress import Progress
 from aetherstream.delivery.put import Missing, PreconditionFailed
@@ -328,8 +329,8 @@ class LooksWhereTodaysPipelinePuts(Redriver):
 class NotesNoKeys(Redriver):
     """Puts without saying where."""
 
-    def _deliver(self, lease: HeldLease, *arguments: Any) -> None:
-        super()._deliver(Forgetful(lease), *arguments)  # type: ignore[arg-type]
+    def _deliver(self, lease: HeldLease, *arguments: Any) -> ShardCommit | None:
+        return super()._deliver(Forgetful(lease), *arguments)  # type: ignore[arg-type]
 
 
 class KeepsNoLease(Redriver):

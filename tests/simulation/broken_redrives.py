@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from aetherstream.delivery.commit import Commit
 from aetherstream.delivery.progress import Progress, Suspect
 from aetherstream.delivery.reader import Listed
 from aetherstream.errors import Retryable
@@ -61,8 +62,10 @@ class _Silent(HeldLease):
     def begin(self, at: Suspect) -> None:
         return
 
-    def commit(self, done: Mapping[str, int] | None = None, at: Suspect | None = None) -> None:
-        super().commit(done)
+    def commit(
+        self, done: Mapping[str, int] | None = None, at: Suspect | None = None, commit: Commit | None = None
+    ) -> None:
+        super().commit(done, commit=commit)
 
 
 class _LooksNowhere(Redriver):
