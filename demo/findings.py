@@ -20,6 +20,10 @@ from demo.warehouse import Warehoused, look
 
 STAGED = "flights/staging/"
 """Where rows wait for the warehouse, and the manifests of their loads."""
+RESULTS = "flights/results/"
+"""Final results of the aggregates."""
+KEPT = (STAGED, RESULTS, "flights/spill/", "flights/.aggregates/")
+"""Prefixes with something else than events of the archive or envelopes of the quarantine."""
 
 
 @dataclass(slots=True)
@@ -124,7 +128,7 @@ def collect(
     for key, body in _objects(stack, bucket, "flights/"):
         found.objects += 1
         found.bytes += len(body)
-        for line in [] if key.startswith((STAGED, "flights/spill/")) else lines_of(key, body):
+        for line in [] if key.startswith(KEPT) else lines_of(key, body):
             value = orjson.loads(line)
             if key.startswith("flights/quarantine/"):
                 found.quarantined[value["fingerprint"]] += 1
