@@ -15,7 +15,7 @@ class Part:
     """A shard's share of a result, where Lambda keeps the state; `aetherstream.managed.combine` unites them."""
 
     shard: str
-    first: str
+    part: str
     """Sequence number of the first record in it."""
     early: bool
     """The window went on after it: its state had grown too large."""

@@ -20,7 +20,7 @@ from aetherstream.encoded import encode
 from aetherstream.errors import Rejected
 from aetherstream.results.parts import Row
 
-PART_FIELDS = ("shard", "first", "early", "state")
+PART_FIELDS = ("shard", "part", "early", "state")
 """Fields of a document that is one shard's part of a result."""
 
 
@@ -99,8 +99,6 @@ def document(row: Row, fields: Collection[str] | None = None) -> dict[str, Any]:
         found |= {name: getattr(row.part, name) for name in PART_FIELDS}
     if row.rank is not None:
         found["rank"] = row.rank
-    if row.part is not None:
-        found |= {"shard": row.part.shard, "part": row.part.first, "early": row.part.early, "state": row.part.state}
     if row.removed:
         found["removed"] = True
     return found
