@@ -1,23 +1,34 @@
-"""From the Redshift sinks of a pipeline file to what their loads are made from: all that the loader needs of it."""
+"""From a pipeline file to what loads are made from, of its Redshift sinks and of the results that go to tables: all
+that the loader needs of it.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from msgspec import UnsetType
 
 from aetherstream.objects import SUFFIX, Target
 from aetherstream.pipeline import Pipeline
+from aetherstream.pipeline.model_aggregates import DeclaredAggregate
 from aetherstream.pipeline.model_redshift import RedshiftSink
 from aetherstream.pipeline.warehouse import declared_table, endpoint
 from aetherstream.warehouse.options import LoadTarget, WarehouseOptions
 
 
 def load_targets_of(pipeline: Pipeline) -> list[LoadTarget]:
-    """Return what the loads of the Redshift sinks are made from, without those that are switched off."""
-    return [
-        load_target_of(name, sink.redshift)
+    """Return what the loads of the Redshift sinks are made from, without those that are switched off; then those of
+    the results that go to their warehouses.
+    """
+    sinks = {
+        name: sink.redshift
         for name, sink in pipeline.sinks.items()
         if not isinstance(sink.redshift, UnsetType) and not sink.redshift.is_off
-    ]
+    }
+    targets = [load_target_of(name, sink) for name, sink in sinks.items()]
+    for aggregate, declared in pipeline.aggregates.items():
+        targets += [result_target_of(aggregate, declared, name, sinks[name]) for name in declared.to if name in sinks]
+    return targets
 
 
 def load_target_of(name: str, sink: RedshiftSink) -> LoadTarget:
@@ -34,6 +45,24 @@ def load_target_of(name: str, sink: RedshiftSink) -> LoadTarget:
         through=sink.load.through,
         changes=sink.changes,
         objects=sink.load.objects,
+    )
+
+
+def result_target_of(aggregate: str, declared: DeclaredAggregate, name: str, sink: RedshiftSink) -> LoadTarget:
+    """Return what the loads of an aggregate's results are made from, which go where the sink `name` loads.
+
+    The table and the folder are their own, all else is the sink's; it is on.
+    """
+    from aetherstream.pipeline.warehouse_results import declared_results
+
+    place = declared.to[name]
+    of_events = load_target_of(name, sink)
+    return replace(
+        of_events,
+        sink=f"aggregates.{aggregate}.to.{name}",
+        contract=declared_results(declared, place).agreed(),
+        staging=replace(of_events.staging, prefix=str(place.prefix)),
+        final_at_once=True,
     )
 
 

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, Literal
 
 from isal import igzip
@@ -67,6 +68,21 @@ def name_of(target: Target, key: str) -> Name | None:
     stem, _, suffix = name.partition(".")
     found = _STEM.fullmatch(stem) if path != key and suffix in SUFFIX.values() else None
     return None if found is None else Name(folder + slash, found["shard"], found["position"], suffix)
+
+
+_BY_BYTES = re.compile(r"[0-9a-f]{32}")
+
+
+def key_by_bytes(target: Target, body: bytes) -> str:
+    """Key of an object that is named by its bytes: `<prefix>/<32 hex digits>.<suffix>`; equal bytes, equal keys."""
+    return f"{target.prefix}/{blake2b(body, digest_size=16).hexdigest()}.{target.suffix}"
+
+
+def is_named_by_bytes(target: Target, key: str) -> bool:
+    """Whether a key is one of `key_by_bytes`, whichever compression the pipeline had when it was written."""
+    name = key.removeprefix(f"{target.prefix}/")
+    stem, _, suffix = name.partition(".")
+    return name != key and _BY_BYTES.fullmatch(stem) is not None and suffix in SUFFIX.values()
 
 
 def compressor(compression: Compression, level: int) -> Callable[[bytes | bytearray, int], bytes]:

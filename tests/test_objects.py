@@ -1,6 +1,6 @@
 import pytest
 
-from aetherstream.objects import Name, Target, name_of
+from aetherstream.objects import Name, Target, is_named_by_bytes, key_by_bytes, name_of
 from aetherstream.records import sortable
 from aetherstream.testing.builders import SHARD
 
@@ -44,3 +44,31 @@ def test_an_object_of_the_other_compression_is_known_by_its_name() -> None:
 )
 def test_no_other_key_is_an_object_of_a_sink(key: str) -> None:
     assert name_of(TARGET, key) is None
+
+
+BY_BYTES = key_by_bytes(TARGET, b"rows")
+
+
+def test_an_object_is_named_by_a_digest_of_its_bytes() -> None:
+    assert BY_BYTES == "flights/staging/warehouse/f2305e3ea413d261c40604673f9fbe7d.ndjson.gz"
+
+
+@pytest.mark.parametrize("key", [BY_BYTES, BY_BYTES.replace("gz", "zst")])
+def test_such_an_object_is_known_by_its_name_in_either_compression_and_has_no_shard(key: str) -> None:
+    assert (is_named_by_bytes(TARGET, key), name_of(TARGET, key)) == (True, None)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        BY_BYTES.removeprefix("flights/staging/warehouse/"),
+        BY_BYTES.replace("warehouse/", "warehouse.manifests/"),
+        BY_BYTES.replace("warehouse/", "warehouse/a/"),
+        BY_BYTES.replace(".gz", ""),
+        BY_BYTES.replace("warehouse/", "warehouse/0"),
+        TARGET.key("", SHARD, POSITION),
+    ],
+)
+def test_no_other_key_is_named_by_bytes(key: str) -> None:
+    assert not is_named_by_bytes(TARGET, key)

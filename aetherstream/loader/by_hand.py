@@ -25,7 +25,7 @@ from aetherstream.delivery.reader import ObjectReader
 from aetherstream.errors import AetherStreamError, ConfigurationError, Retryable, UsageError
 from aetherstream.loader.parts import Entry, Warehouse
 from aetherstream.loader.told import Told, about, applied, at, planned, summary
-from aetherstream.objects import EMPTY, name_of
+from aetherstream.objects import EMPTY
 from aetherstream.warehouse.options import LoadTarget
 from aetherstream.warehouse.sql import ObjectRef
 
@@ -210,7 +210,7 @@ class ByHand:
         for listed in self._reader.list(target.staging.bucket, f"{target.staging.prefix}/"):
             if listed.key <= after:
                 continue
-            if name_of(target.staging, listed.key) is None:
+            if target.shard_of(listed.key) is None:
                 told["others"] += 1
             elif listed.size <= EMPTY:
                 told["emptied"] += 1

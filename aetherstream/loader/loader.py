@@ -21,7 +21,7 @@ from aetherstream.loader.narrowing import NO_TIME, RESERVE, Loads, Narrowing
 from aetherstream.loader.notifications import Announced, Foreign, Message, announced
 from aetherstream.loader.parts import Staged, Warehouse
 from aetherstream.loader.report import Handled, LoadReport
-from aetherstream.objects import EMPTY, Name, name_of
+from aetherstream.objects import EMPTY
 from aetherstream.warehouse.options import LoadTarget
 
 COUNT = "aether-count"
@@ -56,7 +56,8 @@ class _Work:
     target: LoadTarget
     warehouse: Warehouse
     objects: dict[str, Announced] = field(default_factory=dict)
-    names: dict[str, Name] = field(default_factory=dict)
+    shards: dict[str, str] = field(default_factory=dict)
+    """Of those that belong to one; the others are final."""
     waiting: dict[str, str] = field(default_factory=dict)
     """Why."""
     etags: dict[str, str] = field(default_factory=dict)
@@ -113,20 +114,21 @@ class Loader:
                 if found is None:
                     letter.foreign = f"s3://{each.location} is not an object of a Redshift sink of this pipeline"
                     continue
-                target, name = found
+                target, shard = found
                 work = works[target.sink]
                 known = work.objects.setdefault(each.location, each)
                 if known.at is None or (each.at is not None and each.at < known.at):
                     work.objects[each.location] = each
-                work.names[each.location] = name
+                if shard:
+                    work.shards[each.location] = shard
         return [work for work in works.values() if work.objects]
 
-    def _sink_of(self, each: Announced) -> tuple[LoadTarget, Name] | None:
+    def _sink_of(self, each: Announced) -> tuple[LoadTarget, str] | None:
         for target, _ in self._sinks:
             place = target.staging
             if each.bucket == place.bucket and each.key.startswith(f"{place.prefix}/"):
-                name = name_of(place, each.key)
-                return None if name is None else (target, name)
+                shard = target.shard_of(each.key)
+                return None if shard is None else (target, shard)
         return None
 
     # -- One sink -----------------------------------------------------------------------------------------------------
@@ -136,7 +138,7 @@ class Loader:
         report = LoadReport(work.target.sink, announced=len(work.objects))
         done, mine = Loads(), set[str]()
         try:
-            work.waiting = self._finality.waiting({at: name.shard for at, name in work.names.items()})
+            work.waiting = self._finality.waiting(work.shards)
             self._agree(work, report, seconds_left)
             staged, gone = self._look(work, mine, report, seconds_left)
             self._set_gone_aside(work.warehouse, gone, done, seconds_left)
@@ -261,8 +263,8 @@ class Loader:
 
     def _rewritten(self, work: _Work, done: Loads) -> list[str]:
         """What was loaded and has other bytes now: nobody but a person does that, by a reset of the shard, say."""
-        if not self._finality.fenced:
-            return []
+        if not self._finality.fenced or work.target.final_at_once:
+            return []  # equal rows may have been put again
         loaded = {location: entry.etag for location, entry in done.known.items() if entry.state == "loaded"}
         return [location for location, etag in work.etags.items() if loaded.get(location, etag) != etag]
 

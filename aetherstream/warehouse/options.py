@@ -1,11 +1,11 @@
-"""Everything that loads into one table are made from, as plain values: what a Redshift sink of a pipeline comes to."""
+"""Everything that loads into one table are made from, as plain values: what a pipeline file comes to."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from aetherstream.objects import Compression, Target
+from aetherstream.objects import Compression, Target, is_named_by_bytes, name_of
 from aetherstream.warehouse.contract import Contract
 from aetherstream.warehouse.sql import Style
 
@@ -40,13 +40,13 @@ class WarehouseOptions:
 
 @dataclass(frozen=True, slots=True)
 class LoadTarget:
-    """One Redshift sink, as its loader sees it."""
+    """One table that is loaded into, of a Redshift sink or of an aggregate's results, as the loader sees it."""
 
     sink: str
-    """Name of the sink in the pipeline file."""
+    """Name of the sink in the pipeline file; of a place of results `aggregates.<aggregate>.to.<sink>`."""
     contract: Contract
     staging: Target
-    """Where the stream function puts the objects that are to be loaded."""
+    """Where the objects are put that are to be loaded."""
     warehouse: WarehouseOptions
     compression: Compression = "gzip"
     copy_role: str | None = None
@@ -59,6 +59,16 @@ class LoadTarget:
     """Whether the loader makes what the table lacks of its contract, or only says so and waits."""
     objects: int = 500
     """Most objects of one load."""
+    final_at_once: bool = False
+    """Whether nobody changes an object once it stands, as it is named by its bytes: results of aggregates. Others
+    belong to a shard, whose progress item tells."""
+
+    def shard_of(self, key: str) -> str | None:
+        """The shard that an object's key names, empty where it belongs to none; None: no object is named so."""
+        if self.final_at_once:
+            return "" if is_named_by_bytes(self.staging, key) else None
+        name = name_of(self.staging, key)
+        return None if name is None else name.shard
 
     @property
     def manifests(self) -> str:
