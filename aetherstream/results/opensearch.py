@@ -32,7 +32,7 @@ _COMMON: Mapping[str, Any] = {
 }
 _PART: Mapping[str, Any] = {
     "shard": "keyword",
-    "first": "keyword",
+    "part": "keyword",
     "early": "boolean",
     "state": {"type": "keyword", "index": False, "doc_values": False},
 }
