@@ -34,7 +34,7 @@ def stores_of(settings: Settings, session: boto3.Session, executor: Executor) ->
     table = state_table(settings)
     client = session.client("dynamodb", config=CLIENT)
     states = DynamoStates(client, table, executor, batched=not settings.single_writes)
-    return Stores(states, DynamoWindows(client, table))
+    return Stores(states, DynamoWindows(client, table, executor))
 
 
 def state_table(settings: Settings) -> str:

@@ -61,7 +61,7 @@ def states(client: Client, *, batched: bool = True) -> DynamoStates:
 
 
 def windows(client: Client) -> DynamoWindows:
-    return DynamoWindows(client, "states")  # type: ignore[arg-type]
+    return DynamoWindows(client, "states", InlineExecutor())  # type: ignore[arg-type]
 
 
 def answered(*errors: dict[str, Any] | None) -> Client:

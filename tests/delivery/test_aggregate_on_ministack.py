@@ -92,7 +92,7 @@ class Ground:
         return DynamoStates(self.client("dynamodb", endpoint, CLIENT), self.name, self.executor, batched=batched)
 
     def windows(self) -> DynamoWindows:
-        return DynamoWindows(self.dynamodb, self.name)
+        return DynamoWindows(self.dynamodb, self.name, self.executor)
 
     def stream(self) -> list[Any]:
         """What the table's stream has told so far."""

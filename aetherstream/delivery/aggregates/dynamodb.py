@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from itertools import groupby
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.config import Config
@@ -118,9 +118,14 @@ class DynamoStates:
 
     def window(self, place: WindowPlace, /) -> Iterator[list[Item]]:
         """See `StateStore.window`."""
-        for partition in place.partitions:
-            found = query(self._client, self._table, "pk = :pk", {":pk": {"S": partition}})
-            items = (_item(place.scope, item) for item in found)
+        # Most windows are small, so what takes time is asking: the first pages of all partitions are asked for at once.
+        asked = [
+            _pages(self._client, self._table, "pk = :pk", {":pk": {"S": partition}}) for partition in place.partitions
+        ]
+        none: list[dict[str, Any]] = []
+        first = [self._executor.submit(next, pages, none) for pages in asked]
+        for begun, pages in zip(first, asked, strict=True):
+            items = (_item(place.scope, item) for item in chain(begun.result(), chain.from_iterable(pages)))
             for _, group in groupby(items, key=lambda item: item.place.key.group):
                 yield list(group)
 
@@ -176,6 +181,12 @@ def batch_get(client: DynamoDBClient, table: str, addresses: Collection[Address]
 
 def query(client: DynamoDBClient, table: str, condition: str, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The items of one partition, consistently, by sort key. Raises Retryable, ConfigurationError."""
+    return chain.from_iterable(_pages(client, table, condition, values))
+
+
+def _pages(
+    client: DynamoDBClient, table: str, condition: str, values: Mapping[str, Any]
+) -> Iterator[list[dict[str, Any]]]:
     request: dict[str, Any] = {
         "TableName": table,
         "KeyConditionExpression": condition,
@@ -184,7 +195,7 @@ def query(client: DynamoDBClient, table: str, condition: str, values: Mapping[st
     }
     while True:
         answer = _ask(table, lambda: client.query(**request))
-        yield from answer["Items"]
+        yield answer["Items"]
         if not answer.get("LastEvaluatedKey"):
             return
         request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -27,12 +28,17 @@ if TYPE_CHECKING:
 class DynamoWindows:
     """`WindowStore` on a DynamoDB table."""
 
-    def __init__(self, client: DynamoDBClient, table: str) -> None:
-        self._client, self._table = client, table
+    def __init__(self, client: DynamoDBClient, table: str, executor: Executor) -> None:
+        """`executor` runs the writes of several windows; it is the caller's to end."""
+        self._client, self._table, self._executor = client, table, executor
 
     def begin(self, places: Sequence[WindowPlace], shard: str, /) -> set[WindowPlace]:
         """See `WindowStore.begin`."""
-        return {place for place in places if self._begin(place, shard)}
+        jobs = [(place, self._executor.submit(self._begin, place, shard)) for place in places]
+        errors = [error for _, job in jobs if (error := job.exception()) is not None]
+        if errors:
+            raise errors[0]
+        return {place for place, job in jobs if job.result()}
 
     def _begin(self, place: WindowPlace, shard: str) -> bool:
         address, window = begun_address(place, shard), place.window or Window(0, 0)
