@@ -6,8 +6,8 @@ The name is that of the earliest window with a digest of the lines, so the same 
 they come. What changes after closing makes further objects; nothing is replaced. Readers take the row with the greatest
 `version` of each `id`, and leave those out that are `removed`, which every row says here:
 
-    SELECT * FROM results
-    QUALIFY row_number() OVER (PARTITION BY id ORDER BY version DESC) = 1 AND NOT removed
+    SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY id ORDER BY version DESC) AS nth FROM results)
+    WHERE nth = 1 AND NOT removed
 """
 
 from __future__ import annotations
