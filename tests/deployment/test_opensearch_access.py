@@ -17,6 +17,7 @@ import urllib3
 from tests.deployment.cloudformation import load_template
 
 WRITERS = ["arn:aws:iam::123456789012:role/stream", "arn:aws:iam::123456789012:role/drain"]
+AGGREGATORS = ["arn:aws:iam::123456789012:role/emitter"]
 MASTERS = ["arn:aws:iam::123456789012:role/access"]
 API = "/_plugins/_security/api/"
 
@@ -87,7 +88,7 @@ class Access:
         self.sent.append((status, reason))
 
     def handle(self, kind: str, domain: Domain) -> None:
-        given = {"Endpoint": domain.endpoint, "Writers": WRITERS, "Masters": MASTERS}
+        given = {"Endpoint": domain.endpoint, "Writers": WRITERS, "Aggregators": AGGREGATORS, "Masters": MASTERS}
         vars(self.module)["handler"]({"RequestType": kind, "ResourceProperties": given}, self)
 
 
@@ -104,16 +105,21 @@ def access(monkeypatch: pytest.MonkeyPatch) -> Access:
 @pytest.mark.parametrize("kind", ["Create", "Update"])
 def test_writers_get_a_role_of_their_own_and_masters_everything(access: Access, domain: Domain, kind: str) -> None:
     access.handle(kind, domain)
-    [(_, _, role), *mappings] = domain.requests
+    [(_, _, role), writers, (_, _, removing), *mappings] = domain.requests
     assert [(method, path) for method, path, _ in domain.requests] == [
         ("PUT", f"{API}roles/aetherstream"),
         ("PUT", f"{API}rolesmapping/aetherstream"),
+        ("PUT", f"{API}roles/aetherstream_results"),
+        ("PUT", f"{API}rolesmapping/aetherstream_results"),
         ("PUT", f"{API}rolesmapping/all_access"),
         ("PUT", f"{API}rolesmapping/security_manager"),
     ]
     assert role.keys() == {"cluster_permissions", "index_permissions"}
-    assert [body for _, _, body in mappings] == [
-        {"backend_roles": WRITERS},
+    remove = {"index_patterns": ["*"], "allowed_actions": ["indices:data/write/delete"]}
+    assert removing == {"index_permissions": [remove]}
+    assert [body for _, _, body in (writers, *mappings)] == [
+        {"backend_roles": WRITERS + AGGREGATORS},
+        {"backend_roles": AGGREGATORS},
         {"backend_roles": MASTERS},
         {"backend_roles": MASTERS},
     ]
@@ -170,4 +176,4 @@ def test_cloudformation_waits_for_it_longer_than_it_may_run() -> None:
 
 def test_the_code_fits_into_the_template(access: Access) -> None:
     # AWS: Code.ZipFile takes 4 MB; AetherStream keeps it to what can be read there.
-    assert len(access.code.splitlines()) < 90
+    assert len(access.code.splitlines()) < 100

@@ -168,6 +168,7 @@ def test_without_redshift_the_bucket_announces_nothing_and_staged_objects_have_n
         "AbortUnfinishedUploads",
         "ExpireNoncurrentVersions",
         "ExpireEmptiedObjects",
+        "ExpireRedoLogs",
     ]
 
 
