@@ -19,7 +19,6 @@ from aetherstream.aggregates.declaration import Declaration
 from aetherstream.aggregates.windows import Tumbling, Window
 from aetherstream.app import fetcher
 from aetherstream.compose import core_of, tables_of
-from aetherstream.compose_aggregates import declarations_of
 from aetherstream.core import Core, Prepared, collector_paused
 from aetherstream.decode import read_batch
 from aetherstream.errors import AetherStreamError, ConfigurationError
@@ -218,6 +217,8 @@ def window_app_of(
 
 def kept_by_lambda(pipeline: Pipeline) -> list[Declaration]:
     """The aggregates with `state: lambda`. Raises ConfigurationError where there is none."""
+    from aetherstream.compose_aggregates import declarations_of
+
     found = [one for one in declarations_of(pipeline) if one.store == "lambda"]
     if not found:
         raise ConfigurationError(
