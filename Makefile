@@ -69,7 +69,7 @@ lock: setup  ## Resolve the locked requirements anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-annotate --custom-compile-command "make lock" --group pyproject.toml:loader --constraint requirements/dev.txt \
 	  --no-emit-package boto3 --no-emit-package botocore --no-emit-package s3transfer --no-emit-package urllib3 \
-	  --no-emit-package python-dateutil --no-emit-package six --no-emit-package beautifulsoup4 \
+	  --no-emit-package python-dateutil --no-emit-package beautifulsoup4 \
 	  --no-emit-package soupsieve --no-emit-package lxml --no-emit-package pytz --no-emit-package requests \
 	  --no-emit-package certifi --no-emit-package charset-normalizer --no-emit-package idna \
 	  --no-emit-package setuptools -o requirements/loader.txt

@@ -259,6 +259,7 @@ def test_the_loader_has_the_driver_of_redshift_and_not_what_that_never_imports(b
         "_yaml",
         "asn1crypto",
         "aws_lambda_powertools",
+        "ddsketch",
         "isal",
         "jmespath",
         "msgspec",
@@ -266,6 +267,7 @@ def test_the_loader_has_the_driver_of_redshift_and_not_what_that_never_imports(b
         "packaging",
         "redshift_connector",
         "scramp",
+        "six",
         "typing_extensions",
         "yaml",
     }
