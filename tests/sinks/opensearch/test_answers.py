@@ -21,6 +21,10 @@ def test_what_stands_is_done(status: int) -> None:
     assert read(answer(error(status, "version_conflict_engine_exception"), error(429, "x")), 2).keys() == {1}
 
 
+def test_what_was_to_be_removed_and_is_not_there_is_done() -> None:
+    assert read(answer({"status": 404}, error(404, "index_not_found_exception")), 2).keys() == {1}
+
+
 # The texts are those of OpenSearch 3.8.0, or where it can't be brought to say them, of its source.
 @pytest.mark.parametrize(
     ("item", "fate", "reason"),

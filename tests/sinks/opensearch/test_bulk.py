@@ -22,6 +22,14 @@ def test_an_upsert_carries_its_version() -> None:
     )
 
 
+def test_a_document_without_a_body_is_removed_by_its_version() -> None:
+    assert upsert_body(["a", "a", "b"], ["x", "y", "z"], [b"", b"{}", b""], [7, 8, 9]) == (
+        b'{"delete":{"_index":"a","_id":"x","version":7,"version_type":"external"}}\n'
+        b'{"index":{"_index":"a","_id":"y","version":8,"version_type":"external"}}\n{}\n'
+        b'{"delete":{"_index":"b","_id":"z","version":9,"version_type":"external"}}\n'
+    )
+
+
 @given(st.lists(st.tuples(st.sampled_from(["a", "b"]), IDS), min_size=1, max_size=8))
 def test_any_id_is_read_as_it_was_written(rows: list[tuple[str, str]]) -> None:
     places, ids = [place for place, _ in rows], [document_id for _, document_id in rows]

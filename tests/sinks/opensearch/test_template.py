@@ -69,6 +69,23 @@ def test_a_data_stream_has_its_own_name_as_pattern_and_its_time_as_a_date() -> N
     assert made["template"]["mappings"]["properties"]["at"] == {"type": "date"}
 
 
+def test_one_index_has_its_own_name_as_pattern_and_maps_what_it_is_told() -> None:
+    spec = replace(SPEC, kind="single", own={"id": "keyword"}, numbers="double", remembers_removed="1h")
+    made = index_template(spec, ism=True)
+    assert made["index_patterns"] == ["flights"]
+    assert made["template"]["settings"]["index"]["gc_deletes"] == "1h"
+    assert made["template"]["mappings"] == {
+        "dynamic": True,
+        "date_detection": False,
+        "dynamic_templates": [
+            *DYNAMIC,
+            {"integers": {"match_mapping_type": "long", "mapping": {"type": "double"}}},
+            {"floats": {"match_mapping_type": "double", "mapping": {"type": "double"}}},
+        ],
+        "properties": {"id": {"type": "keyword"}},
+    }
+
+
 def test_the_pipelines_own_mapping_of_the_time_counts() -> None:
     written = {"type": "date", "format": "epoch_millis"}
     made = index_template(replace(SPEC, kind="data_stream", timestamp="at", mappings={"at": written}), ism=True)
