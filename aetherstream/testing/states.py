@@ -129,11 +129,24 @@ class MemoryWindows:
         self._answer()
         return self.closed.setdefault(place, Mark(expires))
 
+    def close_sessions(self, place: WindowPlace, upto: float, /) -> Mark:
+        """See `WindowStore.close_sessions`."""
+        self._answer()
+        before = self.closed.get(place, Mark())
+        self.closed[place] = before._replace(upto=_later(before.upto, upto))
+        return self.closed[place]
+
+    def sessions_emitted(self, place: WindowPlace, upto: float, /) -> None:
+        """See `WindowStore.sessions_emitted`."""
+        self._answer()
+        before = self.closed.get(place, Mark())
+        self.closed[place] = before._replace(emitted=_later(before.emitted, upto))
+
     def forget(self, place: WindowPlace, floor: float, /) -> None:
         """See `WindowStore.forget`."""
         self._answer()
-        before = self.closed.get(place, Mark()).floor
-        self.closed[place] = Mark(floor=floor if before is None else max(before, floor))
+        before = self.closed.get(place, Mark())
+        self.closed[place] = before._replace(floor=_later(before.floor, floor))
 
     def settle(self, place: WindowPlace, shards: Sequence[str], /) -> None:
         """See `WindowStore.settle`."""
@@ -143,3 +156,7 @@ class MemoryWindows:
     def _answer(self) -> None:
         if self.down:
             raise Retryable("the state table is down")
+
+
+def _later(before: float | None, time: float) -> float:
+    return time if before is None else max(before, time)

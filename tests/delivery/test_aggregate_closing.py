@@ -93,12 +93,36 @@ def test_a_window_whose_results_did_not_go_out_is_still_due_and_known_to_be_clos
     assert closed(table, sink) == 2
 
 
-def test_closing_twice_gives_the_same_and_the_first_time_stays() -> None:
+def test_closing_twice_gives_nothing_more_and_the_first_time_stays() -> None:
     table, once, twice = begun(), Sink(), Sink()
     closed(table, once)
     before = table.items()
     closed(table, twice, now=NOW + 100)
-    assert (twice.taken, table.items()) == (once.taken, before)
+    assert (len(once.taken), twice.taken, table.items()) == (2, [], before)
+
+
+def test_a_run_that_was_cut_off_is_gone_on_with() -> None:
+    table, sink = begun(), Sink()
+    table.windows.close(window_place(), EXPIRES, kept=EXPIRES)
+    let_expire(table.states, table.states.group(place("AA")), EXPIRES)
+    assert closed(table, sink) == 1
+    assert sink.taken == [('["UA"]', summed([2]), 3)]
+
+
+def test_a_group_that_another_shard_has_changed_since_goes_out_again() -> None:
+    table, sink = begun(), Sink()
+    closed(table, Sink())
+    table.fold(9, partials([("AA", 3600, 4)]), shard="shardId-000000000001")
+    assert closed(table, sink) == 1
+    assert sink.taken == [('["AA"]', summed([1, 4]), 12)]
+
+
+def test_what_is_left_of_a_group_is_not_taken_for_the_whole() -> None:
+    table, sink = begun(), Sink()
+    closed(table, Sink())
+    table.fold(9, partials([("AA", 3600, 4), ("DL", 3600, 5)]), shard="shardId-000000000001")
+    assert closed(table, sink, now=EXPIRES) == 1
+    assert sink.taken == [('["DL"]', summed([5]), 9)]
 
 
 def test_an_item_that_has_moved_on_since_it_was_read_is_left_to_the_next_reading() -> None:

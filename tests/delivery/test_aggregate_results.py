@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from aetherstream.aggregates.aggregate import Aggregate
 from aetherstream.aggregates.partials import results
 from aetherstream.aggregates.windows import Window
-from aetherstream.delivery.aggregates.results import Result, merged, sessions_ended, vanished
+from aetherstream.delivery.aggregates.results import Result, merged, sessions_ended
 from aetherstream.delivery.aggregates.state import Item
 from tests.delivery.aggregate_support import HOURLY, VISITS, WINDOW, Row, Table, partials, summed
 
@@ -82,14 +82,6 @@ def test_each_change_of_a_session_raises_its_version(folds: list[tuple[str, list
             assert result.version >= versions.get(start, 0)
             assert result.version > versions.get(start, 0) or now == content[start]
             versions[start], content[start] = result.version, now
-
-
-def test_a_session_that_a_late_event_united_with_an_earlier_one_has_vanished() -> None:
-    table = Table()
-    table.fold(1, partials([("AA", 0, 1), ("AA", 100, 2)], VISITS))
-    before = merged(VISITS, table.items())
-    table.fold(2, partials([("AA", 50, 4)], VISITS))
-    assert vanished(before, merged(VISITS, table.items())) == [before[1]]
 
 
 def test_all_sessions_of_a_group_have_ended_when_the_last_one_has() -> None:

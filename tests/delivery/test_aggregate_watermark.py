@@ -11,6 +11,7 @@ from aetherstream.delivery.aggregates.watermark import (
     advanced,
     closes_upto,
     sessions_floor,
+    sessions_upto,
     watermark,
 )
 from tests.delivery.aggregate_support import HOURLY, VISITS
@@ -85,6 +86,31 @@ def test_windows_are_due_when_the_watermark_has_passed_them_by_the_lateness() ->
     assert (closes_upto(late, 7800.0), closes_upto(late, None)) == (7200.0, None)
 
 
-def test_sessions_are_kept_for_a_while_after_they_were_closed() -> None:
-    late = replace(VISITS, lateness=600.0)
-    assert (sessions_floor(late, 7800.0, 3600.0), sessions_floor(late, None, 3600.0)) == (3600.0, None)
+@pytest.mark.parametrize(
+    ("shards", "since_arrival", "expected"),
+    [
+        ([idle(10.0), idle(20.0)], 59.0, 20.0),
+        ([idle(10.0), idle(20.0)], 60.0, 80.0),
+        ([idle(10.0), live(20.0)], 3600.0, 20.0),
+        ([idle(None)], 3600.0, None),
+    ],
+    ids=["it may only pause", "it has stopped", "one shard goes on", "nothing was ever there"],
+)
+def test_the_watermark_of_a_stream_that_stops_goes_on_with_the_clock(
+    shards: list[ShardTime], since_arrival: float, expected: float | None
+) -> None:
+    assert watermark(shards, since_arrival) == expected
+
+
+@pytest.mark.parametrize(
+    ("upto", "newest", "expected"),
+    [(1000.0, 5000.0, 1000.0), (5040.0, 5000.0, 5040.0), (9000.0, 5000.0, 5060.0)],
+    ids=["behind the events", "just ahead", "far ahead: no session that is there ends later"],
+)
+def test_no_session_is_closed_before_it_is_there(upto: float, newest: float, expected: float) -> None:
+    assert sessions_upto(VISITS, upto, newest) == expected
+
+
+@pytest.mark.parametrize(("upto", "newest", "expected"), [(7200.0, 9000.0, 3600.0), (9000.0, 7200.0, 3600.0)])
+def test_sessions_are_kept_for_a_while_after_they_were_closed(upto: float, newest: float, expected: float) -> None:
+    assert sessions_floor(upto, newest, 3600.0) == expected

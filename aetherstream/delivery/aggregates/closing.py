@@ -1,26 +1,33 @@
-"""Closing a window: its results go out with everything that was committed, at least once, whatever breaks in between.
+"""Closing: final results go out with everything that was committed, at least once, whatever breaks in between.
 
 The order does it. The mark comes before the reading: a state that changes before the mark is read here; who changes one
-later finds the mark, or leaves it to the emitter, which sees each change and finds it. The window stays due until its
+later finds the mark, or leaves it to the emitter, which sees each change and finds it. A window stays due until its
 results are out. Before this, what is pending of every shard has to be folded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from aetherstream.aggregates.aggregate import Aggregate
 from aetherstream.delivery.aggregates.places import WindowPlace
-from aetherstream.delivery.aggregates.results import Result, merged
-from aetherstream.delivery.aggregates.state import Item, StateStore, WindowStore
+from aetherstream.delivery.aggregates.results import Result, merged, sessions_ended
+from aetherstream.delivery.aggregates.state import Item, State, StateStore, WindowStore
 
 KEEP = 7 * 86_400
 """Seconds for which states are kept after closing: for redrives, late events, and a look."""
 MARKS = 400 * 86_400
 """Seconds for which a window is known to be closed: longer than a stream keeps records (AWS: 365 days)."""
+ENDED = 86_400
+"""Seconds for which a group whose sessions are all forgotten is kept. Longer than processes remember what is forgotten
+(`memory.LOOK_AGAIN`): one that does not know it yet still finds the state."""
 AT_ONCE = 200
 """Groups whose results go out together."""
+
+Emit = Callable[[Sequence[Result]], None]
+"""Takes the results of some groups (`AT_ONCE`); it may be called again with the same ones, or later ones, and raises
+where it can't deliver."""
 
 
 def close(
@@ -29,11 +36,13 @@ def close(
     shards: Sequence[str],
     states: StateStore,
     windows: WindowStore,
-    emit: Callable[[Sequence[Result]], None],
+    emit: Emit,
     *,
     now: float,
 ) -> int:
     """Close a window that is due (`WindowStore.due` gives it with its shards); fixed windows only.
+
+    Where an earlier run was cut off it goes on: a group whose items all expire has been emitted since the mark.
 
     Args:
         aggregate: Whose window it is.
@@ -41,27 +50,111 @@ def close(
         shards: Those that have begun it.
         states: Where its states are.
         windows: Where it is noted.
-        emit: Takes the results of some groups (`AT_ONCE`); it may be called again with the same ones, or later ones,
-            and raises where it can't deliver.
+        emit: Takes the results.
         now: Epoch seconds.
 
     Returns:
-        How many groups it has.
+        How many groups went out.
 
     Raises:
         Retryable: it is still due.
         ConfigurationError: somebody has to change the deployment.
     """
-    mark = windows.close(place, int(now) + KEEP, kept=int(now) + MARKS)
+    expires = _marked(place, windows, now)
     groups = 0
-    of_all = states.window(place)
-    while some := list(islice(of_all, AT_ONCE)):
+    left = (items for items in states.window(place) if _is_to_emit(items, expires, now))
+    for some in _some(left):
         emit([result for items in some for result in merged(aggregate, items)])
         groups += len(some)
-        if mark.expires is not None:
-            let_expire(states, [item for items in some for item in items], mark.expires)
+        let_expire(states, [item for items in some for item in items], expires)
     windows.settle(place, shards)
     return groups
+
+
+def close_as_a_whole(
+    place: WindowPlace,
+    shards: Sequence[str],
+    states: StateStore,
+    windows: WindowStore,
+    emit: Callable[[Iterator[list[Item]]], None],
+    *,
+    now: float,
+) -> bool:
+    """Close a window whose groups are emitted together: a ranking needs all of them.
+
+    Args and errors are those of `close`, but that `emit` takes the items of all groups.
+
+    Returns:
+        False where it was closed so long ago that some states may be removed: nothing went out, and nothing will.
+    """
+    expires = _marked(place, windows, now)
+    if expires <= now:
+        windows.settle(place, shards)
+        return False
+    read: list[Item] = []
+
+    def groups() -> Iterator[list[Item]]:
+        for items in states.window(place):
+            read.extend(item._replace(state=State(item.state.k, b"")) for item in items)
+            yield items
+
+    emit(groups())
+    let_expire(states, read, expires)
+    windows.settle(place, shards)
+    return True
+
+
+def close_sessions(
+    aggregate: Aggregate,
+    place: WindowPlace,
+    upto: float,
+    floor: float,
+    states: StateStore,
+    windows: WindowStore,
+    emit: Emit,
+    *,
+    now: float,
+) -> int:
+    """Emit the sessions that have ended since this was done last; reads all groups of the aggregate.
+
+    Args:
+        aggregate: Whose sessions they are.
+        place: All of them.
+        upto: Event time; those that end there or before are closed.
+        floor: Those that ended before this event time are forgotten, once their results are out.
+        states: Where they are.
+        windows: Where it is noted.
+        emit: Takes the results.
+        now: Epoch seconds.
+
+    Returns:
+        How many sessions went out.
+
+    Raises:
+        Retryable: those that were not emitted will be.
+        ConfigurationError: somebody has to change the deployment.
+    """
+    mark = windows.close_sessions(place, upto)
+    if mark.emitted is not None and mark.emitted >= upto:
+        return 0
+    sessions = 0
+    for some in _some(states.window(place)):
+        ended = [
+            result
+            for items in some
+            for result in merged(aggregate, items)
+            if result.window.end <= upto and (mark.emitted is None or result.window.end > mark.emitted)
+        ]
+        if ended:
+            emit(ended)
+            sessions += len(ended)
+        if (forgotten := mark.floor) is not None:
+            over = [items for items in some if sessions_ended(aggregate, items, forgotten)]
+            let_expire(states, [item for items in over for item in items], int(now) + ENDED)
+    windows.sessions_emitted(place, upto)
+    # Only now: who folds into a group leaves out of its state what has ended before the floor.
+    windows.forget(place, floor)
+    return sessions
 
 
 def let_expire(states: StateStore, items: Sequence[Item], at: int) -> None:
@@ -71,3 +164,23 @@ def let_expire(states: StateStore, items: Sequence[Item], at: int) -> None:
     """
     if lasting := [item for item in items if item.expires is None]:
         states.expire(lasting, at)
+
+
+def _marked(place: WindowPlace, windows: WindowStore, now: float) -> int:
+    """Mark a window as closed; returns when its states may be removed, by the first mark."""
+    expires = int(now) + KEEP
+    mark = windows.close(place, expires, kept=int(now) + MARKS)
+    return expires if mark.expires is None else mark.expires
+
+
+def _is_to_emit(items: Sequence[Item], expires: int, now: float) -> bool:
+    """Whether a group of a closed window has not been emitted yet, and is whole."""
+    ending = [item.expires is not None for item in items]
+    # Where nothing could be sent for as long as states are kept, some items of a group may be removed, and what is left
+    # would pass for the whole.
+    return not any(ending) if expires <= now else not all(ending)
+
+
+def _some(groups: Iterator[list[Item]]) -> Iterator[list[list[Item]]]:
+    while some := list(islice(groups, AT_ONCE)):
+        yield some

@@ -6,7 +6,7 @@ reading them again gives the same or a later one, so an emission that is late or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from aetherstream.aggregates.aggregate import Aggregate, Key
@@ -41,15 +41,6 @@ def merged(aggregate: Aggregate, items: Sequence[Item]) -> list[Result]:
     if key.window is not None:
         return [Result(key, key.window, partial, sum(k for k, _ in parts))]
     return _by_session(aggregate, key, partial, parts)
-
-
-def vanished(before: Iterable[Result], now: Iterable[Result]) -> list[Result]:
-    """The sessions of a group that were emitted and are no more: a late event has united them with another one.
-
-    What was stored of them is to be deleted.
-    """
-    there = {result.window.start for result in now}
-    return [result for result in before if result.window.start not in there]
 
 
 def sessions_ended(aggregate: Aggregate, items: Sequence[Item], floor: float) -> bool:

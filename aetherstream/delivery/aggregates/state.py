@@ -93,6 +93,10 @@ class Mark(NamedTuple):
     """When the states of the closed window may be gone, epoch seconds."""
     floor: float | None = None
     """Sessions that ended before this event time are closed, emitted and forgotten."""
+    upto: float | None = None
+    """Sessions that ended at this event time or before are closed: what changes of them later is final at once."""
+    emitted: float | None = None
+    """The final results of sessions that ended at this event time or before are out."""
 
 
 class WindowStore(Protocol):
@@ -118,6 +122,15 @@ class WindowStore(Protocol):
         Returns the mark that stands; the first one stays. `expires`: when the states may be removed; `kept`: when the
         mark itself may be, which has to be long after that. Epoch seconds.
         """
+
+    def close_sessions(self, place: WindowPlace, upto: float, /) -> Mark:
+        """Note that sessions which end at `upto` (event time) or before are closed, before their states are read.
+
+        Returns the mark that stands; `upto` never goes back.
+        """
+
+    def sessions_emitted(self, place: WindowPlace, upto: float, /) -> None:
+        """Note that the final results of sessions which ended at `upto` or before are out. It never goes back."""
 
     def forget(self, place: WindowPlace, floor: float, /) -> None:
         """Note that sessions which ended before `floor` (event time) may be left out of states. It never goes back."""

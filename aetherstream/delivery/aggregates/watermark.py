@@ -28,12 +28,21 @@ class ShardTime(NamedTuple):
         return not (self.claimed or self.behind or self.lease)
 
 
-def watermark(shards: Iterable[ShardTime]) -> float | None:
+STOPPED = 60.0
+"""Seconds without any arrival after which a stream counts as stopped."""
+
+
+def watermark(shards: Iterable[ShardTime], since_arrival: float = 0.0) -> float | None:
     """The event time up to which windows may be closed.
 
     That is the least committed time of the live shards. Where all are idle, it is the latest one of all: the stream has
-    nothing else up to there, and what comes later than that is not known. So the last windows of a stream that stops
-    stay open until an event passes their end.
+    nothing else up to there. When nothing has come for `STOPPED` seconds, it goes on from there with the clock, so that
+    the last windows of a stream that stops are closed too. What comes later all the same is judged by its own shard's
+    time, and folded; its results go out again.
+
+    Args:
+        shards: Those that the stream has.
+        since_arrival: Seconds since the last record arrived.
 
     Returns:
         None where nothing may be closed: a live shard has committed nothing, or none has.
@@ -42,6 +51,12 @@ def watermark(shards: Iterable[ShardTime]) -> float | None:
     live = [shard.committed for shard in shards if not shard.idle]
     if live:
         return watermark_of(live)
+    last = newest(shards)
+    return last if last is None or since_arrival < STOPPED else last + since_arrival
+
+
+def newest(shards: Iterable[ShardTime]) -> float | None:
+    """The latest event time that any shard has committed."""
     return max((shard.committed for shard in shards if shard.committed is not None), default=None)
 
 
@@ -56,13 +71,25 @@ def closes_upto(aggregate: Aggregate, watermark: float | None) -> float | None:
     return None if watermark is None else watermark - aggregate.lateness
 
 
-def sessions_floor(aggregate: Aggregate, watermark: float | None, keep: float) -> float | None:
-    """Sessions that ended before this (event time) may be forgotten.
+def sessions_upto(aggregate: Aggregate, upto: float, newest: float) -> float:
+    """Sessions that end here (event time) or before are closed.
 
     Args:
         aggregate: Whose windows are sessions.
-        watermark: Up to which they were closed and emitted.
+        upto: Where fixed windows are due. It may lie ahead of all events: by the clock of a stream that stopped, or by
+            a person.
+        newest: The latest event time that any shard has committed. A session that is there ends a gap later at most;
+            one that is yet to come is not closed before it is there.
+    """
+    return min(upto, newest + (aggregate.gap or 0))
+
+
+def sessions_floor(upto: float, newest: float, keep: float) -> float:
+    """Sessions that ended before this (event time) may be forgotten.
+
+    Args:
+        upto: Up to which they were closed and emitted.
+        newest: The latest event time that any shard has committed: what comes next, after a pause, is near to it.
         keep: Seconds of event time for which closed ones are kept for redrives and late events.
     """
-    upto = closes_upto(aggregate, watermark)
-    return None if upto is None else upto - keep
+    return min(upto, newest) - keep

@@ -93,20 +93,37 @@ class DynamoWindows:
             return _mark(stored)
         return _mark(item)
 
+    def close_sessions(self, place: WindowPlace, upto: float, /) -> Mark:
+        """See `WindowStore.close_sessions`."""
+        return _mark(self._raise(place, "upto", upto))
+
+    def sessions_emitted(self, place: WindowPlace, upto: float, /) -> None:
+        """See `WindowStore.sessions_emitted`."""
+        self._raise(place, "emitted", upto)
+
     def forget(self, place: WindowPlace, floor: float, /) -> None:
         """See `WindowStore.forget`."""
+        self._raise(place, "floor", floor)
+
+    def _raise(self, place: WindowPlace, name: str, time: float) -> dict[str, Any]:
+        """Set a time of the sessions' mark, unless a later one stands there; returns the item that stands."""
         try:
-            self._client.update_item(
+            answer = self._client.update_item(
                 TableName=self._table,
                 Key=key_of(mark_address(place)),
-                UpdateExpression="SET #floor = :floor",
-                ConditionExpression="attribute_not_exists(#floor) OR #floor < :floor",
-                ExpressionAttributeNames={"#floor": "floor"},
-                ExpressionAttributeValues={":floor": {"N": str(floor)}},
+                UpdateExpression="SET #time = :time",
+                ConditionExpression="attribute_not_exists(#time) OR #time < :time",
+                ExpressionAttributeNames={"#time": name},
+                ExpressionAttributeValues={":time": {"N": str(time)}},
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except (ClientError, BotoCoreError) as error:
-            if refused(error) is None:
+            stored = refused(error)
+            if stored is None:
                 raise translated(error, self._table) from error
+            return stored
+        return answer.get("Attributes", {})
 
     def settle(self, place: WindowPlace, shards: Sequence[str], /) -> None:
         """See `WindowStore.settle`."""
@@ -118,7 +135,9 @@ class DynamoWindows:
 
 
 def _mark(item: dict[str, Any]) -> Mark:
-    return Mark(
-        int(item["states_expire"]["N"]) if "states_expire" in item else None,
-        float(item["floor"]["N"]) if "floor" in item else None,
-    )
+    expires = int(item["states_expire"]["N"]) if "states_expire" in item else None
+    return Mark(expires, _time(item, "floor"), _time(item, "upto"), _time(item, "emitted"))
+
+
+def _time(item: dict[str, Any], name: str) -> float | None:
+    return float(item[name]["N"]) if name in item else None
