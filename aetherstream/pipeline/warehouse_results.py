@@ -40,7 +40,7 @@ _TYPES: dict[Kind, str] = {
 }
 _PART = (
     ("shard", "varchar(128)", False),
-    ("first", "varchar(160)", False),
+    ("part", "varchar(160)", False),
     ("early", "boolean", False),
     # The longest there is: a longer state could not be put together again.
     ("state", "varchar(65535)", False),
