@@ -20,6 +20,8 @@ from aetherstream.transforms.compiler import table_columns
 from aetherstream.transforms.tables import ReferenceTables, TableSource
 
 if TYPE_CHECKING:
+    from aetherstream.aggregates.columns import ColumnReader
+    from aetherstream.aggregates.declaration import Store
     from aetherstream.delivery.breaker_item import Rules
     from aetherstream.pipeline.model_opensearch import OpenSearchSink
     from aetherstream.pipeline.model_sinks import S3Sink
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from aetherstream.spill import Spill
 
 
-def core_of(pipeline: Pipeline, tables: ReferenceTables, secrets: Mapping[str, str]) -> Core:
-    """Compile the pure part of a pipeline.
+def core_of(
+    pipeline: Pipeline, tables: ReferenceTables, secrets: Mapping[str, str], *, aggregates: Store = "dynamodb"
+) -> Core:
+    """Compile the pure part of a pipeline; `aggregates`: the columns of those with this store are read.
 
     Raises ConfigurationError (PipelineMistakes, with the lines) for steps, expressions and schemas that do not compile.
     """
@@ -43,7 +47,14 @@ def core_of(pipeline: Pipeline, tables: ReferenceTables, secrets: Mapping[str, s
         transform=steps if file.transforms else None,
         event_time=_event_time(pipeline),
         identity=() if isinstance(file.identity, UnsetType) else file.identity,
+        columns=_columns(pipeline, aggregates) if pipeline.aggregates else None,
     )
+
+
+def _columns(pipeline: Pipeline, store: Store) -> ColumnReader | None:
+    from aetherstream.compose_aggregates import columns_of, declarations_of
+
+    return columns_of(pipeline, [one for one in declarations_of(pipeline) if one.store == store])
 
 
 def tables_of(

@@ -12,6 +12,7 @@ from aetherstream.pipeline.checks_opensearch import check_opensearch, check_toge
 from aetherstream.pipeline.document import Document
 from aetherstream.pipeline.mistakes import Path
 from aetherstream.pipeline.model import EventTime, PipelineFile
+from aetherstream.pipeline.model_aggregates import DeclaredAggregate
 from aetherstream.pipeline.model_objects import PartitionPart
 from aetherstream.pipeline.model_outage import SpillPlace
 from aetherstream.pipeline.model_redshift import RedshiftSink
@@ -20,13 +21,21 @@ from aetherstream.transforms.mistakes import nearest
 
 MANIFESTS = ".manifests"
 """What the prefix of a sink's staged objects is continued with for that of their manifests (`LoadTarget`)."""
+Stored = tuple[Path, str, str]
+"""What of the file puts objects below a prefix: where it stands in the file, the bucket, the prefix."""
 _LEVELS = {"gzip": range(4), "zstd": range(1, 23)}
 
 
-def check_meaning(file: PipelineFile, sinks: Mapping[str, Sink], quarantine: QuarantineS3, document: Document) -> None:
+def check_meaning(
+    file: PipelineFile,
+    sinks: Mapping[str, Sink],
+    quarantine: QuarantineS3,
+    aggregates: Mapping[str, DeclaredAggregate],
+    document: Document,
+) -> None:
     """Note what is wrong with a file whose types are right, or with what is sound of one.
 
-    `sinks` and `quarantine` are the file's with their defaults filled in.
+    `sinks`, `quarantine` and `aggregates` are the file's with their defaults filled in.
     """
     _times(file.event_time, document)
     _unique(list(() if isinstance(file.identity, UnsetType) else file.identity), ("identity",), document)
@@ -56,7 +65,16 @@ def check_meaning(file: PipelineFile, sinks: Mapping[str, Sink], quarantine: Qua
         from aetherstream.pipeline.checks_redshift import check_tables
 
         check_tables(sinks, document)
-    _prefixes(file, sinks, quarantine, document)
+    results: list[Stored] = []
+    if aggregates:
+        from aetherstream.pipeline.checks_aggregates import check_aggregates
+        from aetherstream.pipeline.checks_results import check_logs, check_results, prefixes_of
+
+        check_aggregates(file, sinks, document)
+        check_results(aggregates, sinks, document)
+        results += prefixes_of(aggregates, sinks)
+        check_logs(file, sinks, quarantine, results, document)
+    _prefixes(file, sinks, quarantine, results, document)
     _parsed(lambda: file.source.max_expanded_bytes, ("source", "max_expanded"), document)
     for name, table in file.tables.items():
         _table(name, table.file, document)
@@ -139,9 +157,15 @@ def _partition(part: PartitionPart, here: Path, document: Document) -> None:
         )
 
 
-def _prefixes(file: PipelineFile, sinks: Mapping[str, Sink], quarantine: QuarantineS3, document: Document) -> None:
+def _prefixes(
+    file: PipelineFile,
+    sinks: Mapping[str, Sink],
+    quarantine: QuarantineS3,
+    results: list[Stored],
+    document: Document,
+) -> None:
     """Objects below another sink's prefix would be read as that sink's data."""
-    refuse: tuple[Path, str, str] = (("quarantine", "s3"), quarantine.bucket, str(quarantine.prefix))
+    refuse: Stored = (("quarantine", "s3"), quarantine.bucket, str(quarantine.prefix))
     declared = not isinstance(file.quarantine, UnsetType)
     places = [] if declared else [refuse]
     for name, sink in sinks.items():
@@ -157,6 +181,7 @@ def _prefixes(file: PipelineFile, sinks: Mapping[str, Sink], quarantine: Quarant
             places.append((("sinks", name, "opensearch", "spill"), str(spill.bucket), str(spill.prefix)))
     if declared:
         places.append(refuse)
+    places += results
     places = [
         place
         for place in places

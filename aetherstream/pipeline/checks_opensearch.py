@@ -115,7 +115,7 @@ def _target(sink: OpenSearchSink, path: Path, file: PipelineFile, document: Docu
             on_key=True,
         )
     room = {"index": _PERIOD_BYTES[sink.period or "day"], "alias": _ALIAS_BYTES, "data_stream": _DATA_STREAM_BYTES}
-    wrong = next(_wrong_name(sink.target, room[kinds[0]]), None)
+    wrong = next(wrong_names(sink.target, room[kinds[0]]), None)
     if wrong:
         document.add((*path, kinds[0]), wrong)
     if kinds[0] == "data_stream":
@@ -126,8 +126,8 @@ def _with_article(kind: str) -> str:
     return "an alias" if kind == "alias" else "a data stream"
 
 
-def _wrong_name(name: str, room: int) -> Iterator[str]:
-    """By OpenSearch's MetadataCreateIndexService, and what it appends to the name counts too."""
+def wrong_names(name: str, room: int) -> Iterator[str]:
+    """What is wrong with an index name by OpenSearch's MetadataCreateIndexService; `room`: bytes that are appended."""
     if name != name.lower():
         yield f"{name!r}: OpenSearch takes lower-case names only; write {name.lower()!r}"
     if found := "".join(character for character in _NOT_IN_A_NAME if character in name):

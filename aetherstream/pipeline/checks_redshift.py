@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 
 from msgspec import UnsetType
 
 from aetherstream.errors import ConfigurationError
 from aetherstream.pipeline.document import Document
 from aetherstream.pipeline.mistakes import Path
+from aetherstream.pipeline.model_aggregates import DeclaredAggregate
 from aetherstream.pipeline.model_redshift import RedshiftSink
 from aetherstream.pipeline.model_sinks import Sink
 from aetherstream.pipeline.warehouse import LOOPBACK, Endpoint, declared_table, endpoint
@@ -18,6 +20,8 @@ from aetherstream.warehouse.types import ColumnType, column_type
 
 _TAKEN_TABLES = frozenset({STAGE, FRESH, "aetherstream_loads", "aetherstream_tables", "aetherstream_turns"})
 """Tables that a load makes, and that the ledger is kept in."""
+TablePlace = tuple[Endpoint | str, str, str]
+"""Warehouse, schema and name of a table."""
 _OF_MODE = frozenset({"key", "version"})
 
 
@@ -32,11 +36,11 @@ def check_redshift(sink: RedshiftSink, path: Path, document: Document) -> None:
 
 def check_tables(sinks: Mapping[str, Sink], document: Document) -> None:
     """Note sinks of one table: the ledger tells tables apart, and an event of both would be one row."""
-    seen: dict[tuple[Endpoint | str, str, str], str] = {}
+    seen: dict[TablePlace, str] = {}
     for name, sink in sinks.items():
         if isinstance(sink.redshift, UnsetType) or document.lost(("sinks", name, "redshift", "endpoint")):
             continue
-        place = (_where(sink.redshift.endpoint or ""), *split_table(sink.redshift.table))
+        place = table_place(sink.redshift, sink.redshift.table)
         if (other := seen.setdefault(place, name)) != name:
             document.add(
                 ("sinks", name, "redshift", "table"),
@@ -44,27 +48,39 @@ def check_tables(sinks: Mapping[str, Sink], document: Document) -> None:
             )
 
 
-def _where(text: str) -> Endpoint | str:
-    try:
-        return endpoint(text)
-    except ValueError:
-        return text
+def table_place(sink: RedshiftSink, table: str) -> TablePlace:
+    """Tell tables apart: that of this name in the warehouse of a sink."""
+    where: Endpoint | str = sink.endpoint or ""
+    with suppress(ValueError):
+        where = endpoint(str(where))
+    return where, *split_table(table)
 
 
-def check_announced(sinks: Mapping[str, Sink], bucket: str, prefix: str, document: Document) -> None:
-    """Note sinks whose objects the loader would never hear of: it hears of those of one bucket, below one prefix."""
+def check_announced(
+    sinks: Mapping[str, Sink],
+    aggregates: Mapping[str, DeclaredAggregate],
+    bucket: str,
+    prefix: str,
+    document: Document,
+) -> None:
+    """Note sinks and results whose objects the loader would never hear of: it hears of one prefix of one bucket."""
     for name, sink in sinks.items():
         if isinstance(sink.redshift, UnsetType) or sink.is_off:
             continue
         at = ("sinks", name, "redshift")
         if bucket and sink.redshift.bucket != bucket:
             document.add((*at, "bucket"), f"the loader only hears of objects in {bucket!r}, the stack's own bucket")
-        if not f"{sink.redshift.prefix}/".startswith(f"{prefix.rstrip('/')}/"):
-            document.add(
-                (*at, "prefix"),
-                f"{sink.redshift.prefix!r} is not below {prefix!r}, and the loader only hears of objects there: change"
-                " one of them (the template's parameter is RedshiftStagingPrefix)",
-            )
+        staged: list[tuple[Path, object]] = [(at, sink.redshift.prefix)]
+        staged += [
+            (("aggregates", one, "to", name), to.to[name].prefix) for one, to in aggregates.items() if name in to.to
+        ]
+        for path, below in staged:
+            if not f"{below}/".startswith(f"{prefix.rstrip('/')}/"):
+                document.add(
+                    (*path, "prefix"),
+                    f"{below!r} is not below {prefix!r}, and the loader only hears of objects there: change"
+                    " one of them (the template's parameter is RedshiftStagingPrefix)",
+                )
 
 
 def _endpoint(sink: RedshiftSink, path: Path, document: Document) -> None:
@@ -128,7 +144,7 @@ def _table(sink: RedshiftSink, path: Path, document: Document) -> None:
     declared = declared_table(sink, read)
     unclear = document.lost((*path, "columns"))
     of_mode = document.lost((*path, "mode"))
-    for place, message in (*mistakes(declared), *_taken(declared.table, sink)):
+    for place, message in (*mistakes(declared), *taken(declared.table, sink.columns)):
         where = ("table", *place[1:]) if place[0] == "schema" else place
         if unclear and where[0] not in ("table", "columns"):
             continue  # it may hang on a column that is lost
@@ -137,8 +153,9 @@ def _table(sink: RedshiftSink, path: Path, document: Document) -> None:
         document.add((*path, *where), message, on_key=where[0] == "columns" and len(where) == 2)
 
 
-def _taken(table: str, sink: RedshiftSink) -> Iterator[tuple[tuple[str, ...], str]]:
+def taken(table: str, columns: Collection[str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What names of a table and its columns collide with: where, and what."""
     if table in _TAKEN_TABLES:
         yield ("table",), f"{table!r} is a table of AetherStream's own; give this one another name"
-    if RANK in sink.columns:
+    if RANK in columns:
         yield ("columns", RANK), f"a load uses the name {RANK}; give the column another name, and the field with `from`"

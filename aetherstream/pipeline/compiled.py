@@ -93,6 +93,10 @@ def check(path: Path, env: Mapping[str, str]) -> Pipeline:
             compile_expression(text)
         except ExpressionError as error:
             document.add(place, str(error))
+    if pipeline.aggregates:
+        from aetherstream.pipeline.declarations import note_mistakes
+
+        note_mistakes(pipeline.aggregates, document)
     if pipeline.schema is not None:
         try:
             compile_validation(dict(pipeline.schema))

@@ -92,11 +92,11 @@ def resolve(document: Document, path: Path, env: Mapping[str, str]) -> Pipeline:
     quarantine = _quarantine(file, env, document)
     sinks = _sinks(file, quarantine)
     aggregates = {name: _aggregate(name, declared, file.pipeline, sinks) for name, declared in file.aggregates.items()}
-    check_meaning(file, sinks, quarantine, document)
+    check_meaning(file, sinks, quarantine, aggregates, document)
     if announced := env.get(STAGING_VARIABLE):
         from aetherstream.pipeline.checks_redshift import check_announced
 
-        check_announced(sinks, env.get(BUCKET_VARIABLE, ""), announced, document)
+        check_announced(sinks, aggregates, env.get(BUCKET_VARIABLE, ""), announced, document)
     return Pipeline(
         file=_without_passwords(file),
         path=path,

@@ -12,8 +12,9 @@ from aetherstream.pipeline.forms import Duration, FieldPath, Prefix, Shift
 from aetherstream.pipeline.model_redshift import Type
 
 AggregateName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,40}$")]
-ResultName = Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}$")]
+RESULT_NAME = r"^[A-Za-z][A-Za-z0-9_]{0,99}$"
 """Of outputs and of the parts of a group: they become fields in OpenSearch and columns in Redshift."""
+ResultName = Annotated[str, Meta(pattern=RESULT_NAME)]
 Kind = Literal[
     "count",
     "sum",
@@ -35,6 +36,8 @@ WindowKind = Literal["tumbling", "hopping", "session"]
 WINDOW_KINDS: tuple[WindowKind, ...] = get_args(WindowKind)
 RESERVED = frozenset({"id", "aggregate", "window_start", "window_end", "version", "final", "removed", "rank"})
 """Fields that every result has beside its group and outputs."""
+RESERVED_OF_PARTS = frozenset({"shard", "part", "early", "state"})
+"""And those of the shards' parts with `state: lambda`."""
 
 _Expression = Annotated[str, Meta(min_length=1)]
 
@@ -318,6 +321,11 @@ class DeclaredOutput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return None if isinstance(self.of, UnsetType) else self.of
 
     @property
+    def per_seconds(self) -> float | None:
+        """`per` in seconds."""
+        return None if isinstance(self.per, UnsetType) else values.duration(self.per)
+
+    @property
     def given(self) -> Mapping[str, Any]:
         """The options that belong to some kinds only, by their names in the file, as far as they are given."""
         found = {option: getattr(self, field) for option, field in _OPTIONS.items()}
@@ -506,6 +514,11 @@ class DeclaredAggregate(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def group(self) -> list[GroupPart]:
         """The parts of the group as a whole."""
         return [GroupPart(field=part) if isinstance(part, str) else part for part in self.group_by]
+
+    @property
+    def reserved(self) -> frozenset[str]:
+        """Names that its results have taken for themselves."""
+        return RESERVED if self.state == "dynamodb" else RESERVED | RESERVED_OF_PARTS
 
     @property
     def full_outputs(self) -> dict[str, DeclaredOutput]:
