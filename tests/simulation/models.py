@@ -12,11 +12,12 @@ import orjson
 from isal import igzip
 
 from aetherstream.delivery.dynamodb import from_item, to_item
+from aetherstream.delivery.pending import Pending
 from aetherstream.delivery.progress import Progress
 from aetherstream.delivery.put import Head, PreconditionFailed
 from aetherstream.delivery.reader import Listed
 from aetherstream.errors import Rejected, Retryable
-from aetherstream.records import Event, sortable
+from aetherstream.records import OF_EVENTS, Event, sortable
 from aetherstream.sinks.base import Answer, Documents, Outcome
 from aetherstream.testing.builders import START, decompressed
 from aetherstream.testing.stores import MemoryObjects, MemoryProgress
@@ -26,6 +27,8 @@ from tests.simulation.world import World
 BUCKET = "bucket"
 QUARANTINE = "quarantine"
 SPILL = "spill"
+LOGS = ".aggregates"
+REFOLDED = "simulated/refolded"
 _DOWN = "down"
 _PARTLY = "crashed when redriven"
 """Such a record stands in the quarantine whole, also where a filtered redrive had delivered a part of it."""
@@ -135,10 +138,12 @@ def held_lines(body: bytes) -> list[dict[str, Any]]:
 
 
 def _contents(key: str, body: bytes) -> list[tuple[str, str]]:
-    """What an object holds, as (stage, event id or user record). Refusals of per-record sinks don't count here."""
+    """What an object holds, as (stage, event id or user record). Refusals of single events don't count here."""
+    if key.startswith((LOGS, REFOLDED)):
+        return []
     if key.startswith(QUARANTINE):
         redriven = "-redrive-" in key
-        whole = [line for line in held_lines(body) if line["stage"] != "deliver"]
+        whole = [line for line in held_lines(body) if line["stage"] not in OF_EVENTS]
         return [(_PARTLY if redriven and line["stage"] == "crashed" else line["stage"], line["id"]) for line in whole]
     lines = (line["event"] if key.startswith(SPILL) else line for line in held_lines(body))
     return [("", line["_event_id"]) for line in lines]
@@ -152,6 +157,11 @@ class Table(MemoryProgress):
         self._world = world
         self.settled: set[str] = set()
         """Names of the Kinesis records that attempts have completed."""
+        self.judged: dict[str, float | None] = {}
+        """By their names: the event time that the shard had committed when the attempt that completed them claimed."""
+        self.commits: dict[str, Pending] = {}
+        """By their names: the commit that has what they add to the aggregates."""
+        self._claimed: dict[tuple[str, int], float | None] = {}
 
     def write(self, item: Progress, /) -> Progress | None:
         """See `ProgressStore.write`."""
@@ -170,17 +180,29 @@ class Table(MemoryProgress):
         def act() -> Progress | None:
             before = self.items.get(sent.key)
             answer = super(Table, self).write(sent)
-            if answer is None and attempt_now is not None and not attempt_now.redrives:
-                self._settle(sent, before.completed if before else "", attempt_now.sequences)
+            if answer is None:
+                self._watch(before or Progress(sent.key), sent)
+                if attempt_now is not None and not attempt_now.redrives:
+                    self._settle(sent, before or Progress(sent.key), attempt_now.sequences)
             return answer
 
         return self._world.effect(what, act, AT_WRITE, progress=True)
 
-    def _settle(self, item: Progress, before: str, names: list[str]) -> None:
+    def _watch(self, before: Progress, item: Progress) -> None:
+        if item.epoch > before.epoch:
+            self._claimed[item.key, item.epoch] = item.event_time
+        if before.event_time is not None and (item.event_time is None or item.event_time < before.event_time):
+            self._world.violate(f"other: the event time of {item.key} goes back")
+
+    def _settle(self, item: Progress, before: Progress, names: list[str]) -> None:
         """Note which records an attempt has settled: those of its batch that the mark has passed."""
-        if item.completed > before:
+        if item.completed > before.completed:
             ends = {name: sortable(name.rpartition(":")[2]) for name in names}
-            self.settled.update(name for name, at in ends.items() if before < at <= item.completed)
+            passed = [name for name, at in ends.items() if before.completed < at <= item.completed]
+            self.settled.update(passed)
+            self.judged.update(dict.fromkeys(passed, self._claimed[item.key, item.epoch]))
+            if item.pending is not None and item.pending != before.pending:
+                self.commits.update(dict.fromkeys(passed, item.pending))
 
 
 class Search:

@@ -11,6 +11,7 @@ from aetherstream.records import sortable
 from aetherstream.recovery.envelopes import Envelope, EnvelopeUnit, UnusableEnvelope, envelopes_of, units_of
 from aetherstream.testing.builders import STREAM
 from tests.simulation.check import Found, check, find
+from tests.simulation.check_aggregates import check_aggregates
 from tests.simulation.faults import Fault
 from tests.simulation.models import BUCKET, QUARANTINE
 from tests.simulation.run import Simulation
@@ -27,7 +28,9 @@ _KILLED = 2
 
 def verdict(simulation: Simulation) -> list[str]:
     """Everything that is wrong with a finished schedule, then with replaying its quarantine, and with its loads."""
-    wrong = check(simulation) or (replayed(simulation) if simulation.shape.replayed else [])
+    wrong = check(simulation) or check_aggregates(simulation)
+    if not wrong and simulation.shape.replayed:
+        wrong = replayed(simulation) or check_aggregates(simulation)
     return wrong or simulation.loads.check()
 
 
@@ -121,6 +124,7 @@ def _replay(simulation: Simulation, unit: EnvelopeUnit) -> int:
         world.run(attempt)
         world.note(f"{attempt.name} came to {attempt.report or attempt.error!r}")
         simulation.loads.take_turns()
+        simulation.aggregates.take_turns()
         if attempt.error is not None and not isinstance(attempt.error, Killed | Retryable):
             world.violate(f"raised: {attempt.name} raised {attempt.error!r}")
             break

@@ -25,6 +25,8 @@ from aetherstream.records import KinesisRecords, sortable
 from aetherstream.report import Report
 from aetherstream.testing.builders import START, STREAM
 from aetherstream.testing.stores import InlineExecutor
+from tests.simulation.aggregating import Aggregates
+from tests.simulation.declared import Times, declare
 from tests.simulation.faults import Fault, Profile
 from tests.simulation.loading import LoaderVariant, Loads
 from tests.simulation.models import BUCKET, QUARANTINE, Objects, Search, Table
@@ -32,7 +34,7 @@ from tests.simulation.parallel import Interleaved
 from tests.simulation.reading import Reading
 from tests.simulation.recovery import Operators, RedriverVariant, records_of
 from tests.simulation.spilling import Breakers, DrainerVariant, Drains
-from tests.simulation.stream import Shard, Stream
+from tests.simulation.stream import Shard, Stamp, Stream
 from tests.simulation.workload import Shape
 from tests.simulation.world import Attempt, World
 
@@ -42,6 +44,8 @@ _MOST = 900
 """Turns that a schedule may need: faults end after some attempts, but poisonous records kill also then."""
 _LOADED = 0.2
 """Share of the schedules that have a warehouse."""
+_AGGREGATED = 0.2
+"""Share of those that have aggregates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +112,13 @@ class Simulation:
         self.profile = profile = Profile.draw(plan, self.setting.only).without(cut.without)
         aside = random.Random(f"loads of {self.seed}")  # drawn apart, too
         loads = {"loaded": aside.random() < _LOADED, "upserted": aside.random() < 0.5}
-        self.shape = replace(Shape.draw(plan), **{**loads, **self.setting.shape})
-        self.stream = Stream(plan, profile, cut.dropped, plain=self.shape.plain, dos=self.shape.dos)
+        apart = random.Random(f"declared by {self.seed}")
+        drawn = {**loads, "aggregated": apart.random() < _AGGREGATED}
+        self.shape = replace(Shape.draw(plan), **{**drawn, **self.setting.shape})
+        stamp: Stamp = lambda item, _: item  # noqa: E731
+        if self.shape.aggregated:
+            self.shape, stamp = replace(self.shape, declared=declare(apart)), Times(apart).stamp
+        self.stream = Stream(plan, profile, cut.dropped, plain=self.shape.plain, dos=self.shape.dos, stamp=stamp)
         self.world = World(self.rng, profile, cut.spared)
         self.world.eagerness = self.shape.eagerness
         self.objects = Objects(self.world)
@@ -138,13 +147,14 @@ class Simulation:
         self.operators = Operators(self, self.redriver)
         self.drains = Drains(self, self.drainer)
         self.loads = Loads(self, self.loader)
+        self.aggregates = Aggregates(self)
         self.cores: dict[str, Any] = {}
         self.replays = 0
         """How often the quarantine was replayed."""
         self._idle: list[Process] = []
         self._made = 0
-        drawn = plan.randint(4, 28)
-        self._calm_after = drawn if cut.calm_after is None else cut.calm_after
+        turns = plan.randint(4, 28)
+        self._calm_after = turns if cut.calm_after is None else cut.calm_after
         self.checkpoints: dict[str, list[str]] = {}
         self._mapping = self._begin({})
 
@@ -200,6 +210,7 @@ class Simulation:
         self.operators.take_turns()
         self.drains.take_turns()
         self.loads.take_turns()
+        self.aggregates.take_turns()
         for name in self._mapping.shards:
             at = self._mapping.checkpoint(name)
             seen = self.checkpoints.setdefault(name, [])
@@ -339,6 +350,7 @@ def parts(simulation: Simulation, name: str, version: str) -> dict[str, Any]:
         "ledger": Ledger(simulation.table, name),
         "quarantine": Quarantine(bucket=BUCKET, prefix=QUARANTINE, pipeline=PIPELINE),
         "record_sinks": [simulation.search] if shape.with_search else [],
+        "aggregation": simulation.aggregates.aggregation(),
         "standbys": {"search": simulation.drains.standby()} if shape.spills else {},
         "executor": Interleaved(simulation.world) if shape.interleaved else InlineExecutor(),
         "version": lambda: version,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from aetherstream.local.esm import StreamRecord
@@ -12,6 +12,7 @@ from tests.simulation.faults import Fault, Profile
 from tests.simulation.workload import ODD, ORDINARY, Item, Sent, draw_item
 
 KEYS = ("k0", "k1", "k2", "k3")
+Stamp = Callable[[Item, float], Item]
 
 
 @dataclass
@@ -36,11 +37,18 @@ class Stream:
     """All shards of a schedule, parents before children."""
 
     def __init__(
-        self, rng: random.Random, profile: Profile, dropped: frozenset[str], *, plain: bool, dos: Sequence[str]
+        self,
+        rng: random.Random,
+        profile: Profile,
+        dropped: frozenset[str],
+        *,
+        plain: bool,
+        dos: Sequence[str],
+        stamp: Stamp = lambda item, _: item,
     ) -> None:
         """`dropped`: names of records that are not sent after all; `plain`: every record simply passes.
 
-        `dos`: what they do; empty: anything.
+        `dos`: what they do; empty: anything; `stamp`: gives each user record what else it has, given its arrival.
         """
         self.shards: dict[str, Shard] = {}
         self.retention = rng.choice((8.0, 20.0, 40.0))
@@ -48,6 +56,7 @@ class Stream:
             self.retention = float("inf")
         self._rng, self._profile, self._dropped = rng, profile, dropped
         self._odd = rng.random() < 0.8 and not plain
+        self._stamp = stamp
         self._dos = dos or ORDINARY + (ODD if self._odd else ())
         self._most = rng.choice((2, 4, 8))
         self._pace = rng.choice((0.0, 0.3, 3.0))
@@ -90,7 +99,7 @@ class Stream:
             sequence += rng.randint(1, 6)
             at += rng.random() * self._pace
             count = rng.choice((1, 1, 1, 2, 3, 0 if self._odd else 1))
-            items = tuple(draw_item(rng, self._profile, self._dos) for _ in range(count))
+            items = tuple(self._stamp(draw_item(rng, self._profile, self._dos), at) for _ in range(count))
             sent = Sent(shard.name, sequence, at, items, rng.choice(shard.keys))
             if sent.name not in self._dropped:
                 shard.add(sent)
@@ -98,7 +107,7 @@ class Stream:
     def ending(self, shard: Shard, at: float) -> None:
         """Send one more, healthy record."""
         sequence = max((s.sequence for s in self.sent()), default=7) + 1
-        shard.add(Sent(shard.name, sequence, at, (Item("pass", "a"),), shard.keys[0]))
+        shard.add(Sent(shard.name, sequence, at, (self._stamp(Item("pass", "a"), at),), shard.keys[0]))
 
     def sent(self) -> Iterable[Sent]:
         """Everything that was sent."""

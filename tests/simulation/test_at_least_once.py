@@ -38,7 +38,9 @@ def lost(seed: int, store: type[Overwritten]) -> list[str]:
         return Engine(**{**parts(simulation, name, version), "ledger": Unledgered()})
 
     # Only without a progress item may the lanes of a shard run beside each other.
-    simulation = AtLeastOnce(seed, unledgered, Setting(RATES, {"parallel": 1 + seed % 3, "spilling": False}))
+    simulation = AtLeastOnce(
+        seed, unledgered, Setting(RATES, {"parallel": 1 + seed % 3, "spilling": False, "aggregated": False})
+    )
     simulation.objects = store(simulation.world)
     found = find(simulation.run())
     missing = [wrong for wrong in simulation.world.violations if wrong.startswith("order:")]

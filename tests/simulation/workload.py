@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
+from aetherstream.aggregates.aggregate import expressions
+from aetherstream.aggregates.columns import ColumnReader
+from aetherstream.aggregates.declaration import Declaration
 from aetherstream.core import Core, Prepared
+from aetherstream.eventtime import EventTime
 from aetherstream.local.esm import StreamRecord
 from aetherstream.objects import Compression
 from aetherstream.records import Event, Events, KinesisRecords, Rejection
@@ -43,12 +48,16 @@ class Item:
 
     do: str
     place: str
+    time: float | None = None
+    """Event time, epoch seconds; None where there are no aggregates."""
+    value: float | None = None
 
     def payload(self) -> object:
         """The JSON that is sent."""
         if self.do == "bare":
             return "not an object"
-        return {"do": self.do, "p": [self.place] if self.do == "unplaceable" else self.place}
+        sent = {"do": self.do, "p": [self.place] if self.do == "unplaceable" else self.place}
+        return sent if self.time is None else {**sent, "t": self.time, "v": self.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +205,16 @@ class Archive(S3Archive):
         return super().encode(lines, epoch)
 
 
+def columns_of(declared: Sequence[Declaration]) -> ColumnReader:
+    """What reads the columns of aggregates."""
+    return _reader(tuple(expressions([one.aggregate for one in declared])))
+
+
+@lru_cache(maxsize=8)
+def _reader(wanted: tuple[str, ...]) -> ColumnReader:
+    return ColumnReader(wanted)
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """How the pipeline of a schedule is set up."""
@@ -229,6 +248,10 @@ class Shape:
     """Whether what is staged is loaded into a warehouse."""
     upserted: bool = False
     """Whether its table keeps one row a key, and not one an event."""
+    aggregated: bool = False
+    """Whether there are aggregates."""
+    declared: tuple[Declaration, ...] = field(default=(), repr=False)
+    """Those aggregates."""
     interleaved: bool = False
     """Whether the puts of an attempt take turns; else each is done before the next one begins, in any order."""
 
@@ -253,7 +276,14 @@ class Shape:
         """The pure steps of a version."""
         places = self.object_sinks() if sinks is None else list(sinks)
         world.rng.shuffle(places)
-        core = Unordered(Decoder(world), sinks=places, transform=Steps(version), chunk=self.chunk)
+        core = Unordered(
+            Decoder(world),
+            sinks=places,
+            transform=Steps(version),
+            event_time=EventTime("t", "epoch_s") if self.declared else None,
+            columns=columns_of(self.declared) if self.declared else None,
+            chunk=self.chunk,
+        )
         return core.under(world)
 
     def object_sinks(self) -> list[ObjectSink]:
