@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from aetherstream.compose import buckets_of, core_of, sinks_of, tables_of
@@ -112,6 +113,52 @@ def test_a_file_comes_to_the_targets_of_its_loads(tmp_path: Path) -> None:
             objects=10,
         ),
     ]
+
+
+RESULTS = """\
+aggregates:
+  hours:
+    group_by: [carrier]
+    window: {tumbling: 1h}
+    outputs: {flights: count}
+    to:
+      large: {table: analytics.hours, columns: {carrier: char(2)}}
+      small: {table: hours, prefix: results}
+"""
+
+
+def test_results_are_loaded_where_the_sinks_that_they_go_by_load(tmp_path: Path) -> None:
+    made = loaded(tmp_path, SINKS + RESULTS, {**ENV, **ON})
+    small, large, *results = load_targets_of(made)
+    contracts = [each.contract for each in results]
+    assert results == [
+        replace(
+            large,
+            sink="aggregates.hours.to.large",
+            contract=contracts[0],
+            staging=Target("data-bucket", "rows.results/hours", "ndjson.zst"),
+            final_at_once=True,
+        ),
+        replace(
+            small,
+            sink="aggregates.hours.to.small",
+            contract=contracts[1],
+            staging=Target("staging-bucket", "results", "ndjson.gz"),
+            final_at_once=True,
+        ),
+    ]
+    assert [(each.schema, each.table, each.mode) for each in contracts] == [
+        ("analytics", "hours", "upsert"),
+        ("public", "hours", "upsert"),
+    ]
+    assert [each.columns[4].type for each in contracts] == [
+        ColumnType("char", length=2),
+        ColumnType("varchar", length=1024),
+    ]
+
+
+def test_results_by_a_sink_that_is_switched_off_have_no_targets(tmp_path: Path) -> None:
+    assert load_targets_of(loaded(tmp_path, SINKS + RESULTS, ENV)) == []
 
 
 def test_a_server_on_this_machine_is_entered_with_a_password_and_without_encryption(tmp_path: Path) -> None:

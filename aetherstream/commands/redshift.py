@@ -21,7 +21,7 @@ from aetherstream.errors import UsageError
 
 Told = Mapping[str, Any]
 
-sink_option = click.option("--sink", metavar="NAME", help="Only this sink.")
+sink_option = click.option("--sink", metavar="NAME", help="Only this sink; of results aggregates.AGGREGATE.to.SINK.")
 pipeline_option = click.option(
     "--pipeline",
     "file",

@@ -94,7 +94,8 @@ def _targets(file: Path, sink: str | None, variables: Mapping[str, str]) -> list
     off = [
         name
         for name in pipeline.switched_off
-        if not isinstance(pipeline.sinks[name].redshift, UnsetType) and sink in (None, name)
+        if not isinstance(pipeline.sinks[name].redshift, UnsetType)
+        and (sink in (None, name) or str(sink).endswith(f".to.{name}"))
     ]
     chosen = [target for target in targets if sink in (None, target.sink)]
     for name in off:

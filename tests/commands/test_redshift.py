@@ -349,6 +349,38 @@ def test_offline_a_ledger_that_tables_share_is_made_once(file: Path, stack: Stac
     ]
 
 
+RESULTS = """\
+event_time: {field: at}
+aggregates:
+  hours:
+    group_by: [origin]
+    window: {tumbling: 1h}
+    outputs: {flights: count}
+    to:
+      warehouse: {table: analytics.hours}
+"""
+
+
+def test_offline_the_tables_of_results_are_printed_too(file: Path, stack: Stack) -> None:
+    file.write_text(PIPELINE + RESULTS)
+    printed = lines(stack, "plan", "--offline", "--pipeline", str(file), "--sink", "aggregates.hours.to.warehouse")
+    assert (printed[0], printed[5]) == (
+        "-- aggregates.hours.to.warehouse",
+        (
+            'CREATE TABLE "analytics"."hours" ("id" VARCHAR(512) NOT NULL, "aggregate" VARCHAR(64) NOT NULL,'
+            ' "window_start" TIMESTAMPTZ NOT NULL, "window_end" TIMESTAMPTZ NOT NULL, "origin" VARCHAR(1024),'
+            ' "flights" BIGINT, "version" BIGINT NOT NULL, "final" BOOLEAN NOT NULL, "removed" BOOLEAN NOT NULL)'
+            ' DISTSTYLE AUTO COMPOUND SORTKEY ("window_start");'
+        ),
+    )
+
+
+def test_results_of_a_sink_whose_warehouse_is_off_say_how_it_is_named(file: Path, stack: Stack) -> None:
+    file.write_text(PIPELINE + RESULTS)
+    result = call(stack, "plan", "--pipeline", str(file), "--sink", "aggregates.hours.to.warehouse")
+    assert str(result.exception).startswith("name the warehouse with --env AETHERSTREAM_REDSHIFT_ENDPOINT=")
+
+
 def test_offline_is_about_a_file(stack: Stack) -> None:
     result = call(stack, "plan", "--offline")
     assert str(result.exception) == "--offline is about a file: name it with --pipeline"
