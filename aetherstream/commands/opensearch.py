@@ -1,4 +1,7 @@
-"""`aetherstream opensearch`: index template, lifecycle policy and first index of the sinks, wanted and live."""
+"""`aetherstream opensearch`: index template, lifecycle policy and first index of the sinks, wanted and live.
+
+The index of an aggregate's results belongs to the sink by which they go.
+"""
 
 from __future__ import annotations
 
@@ -154,6 +157,13 @@ def _options(file: Path | None, names: Sequence[str], variables: Mapping[str, st
     for name in off:
         click.echo(f"{name}: switched off, because its endpoint is empty", err=True)
     chosen = [options for name, options in found.items() if not names or name in names]
+    if pipeline.aggregates:
+        from aetherstream.compose_aggregates import declarations_of
+        from aetherstream.compose_results import result_indices_of
+
+        # What goes by a sink is the sink's.
+        results = result_indices_of(pipeline, declarations_of(pipeline))
+        chosen += [options for options in results if not names or options.name.rpartition(".")[2] in names]
     if not chosen and off:
         raise UsageError(
             f"name the cluster with --env {_ENDPOINT_VARIABLE}=https://host (or as {file} calls it), or take what a"

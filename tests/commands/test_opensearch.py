@@ -67,6 +67,26 @@ def test_what_the_sinks_want_is_shown_as_requests(file: Path) -> None:
     assert shown["PUT /logs-000001"] == {"aliases": {"logs": {"is_write_index": True}}}
 
 
+AGGREGATES = """\
+event_time: {field: at}
+aggregates:
+  hours: {window: {tumbling: 1h}, outputs: {flights: count}, to: {search: {index: hours}}}
+  visits: {window: {session: 1h}, outputs: {flights: count}, to: {logs: {index: visits}}}
+"""
+
+
+def test_the_indices_of_results_are_shown_with_the_sink_by_which_they_go(file: Path) -> None:
+    file.write_text(PIPELINE + AGGREGATES)
+    shown = requests(call("show", file, "--env", "SEARCH=http://one", "--env", "LOGS=http://two").stdout)
+    assert [line for line in shown if "." in line] == [
+        "PUT /_index_template/p-hours.search",
+        "PUT /_index_template/p-visits.logs",
+    ]
+    only = call("show", file, "--env", "SEARCH=http://one", "--env", "LOGS=http://two", "--sink", "search").stdout
+    assert list(requests(only)) == ["PUT /_index_template/p-search", "PUT /_index_template/p-hours.search"]
+    assert requests(only)["PUT /_index_template/p-hours.search"]["index_patterns"] == ["hours"]
+
+
 def test_serverless_is_asked_for_no_policy(file: Path) -> None:
     result = call("show", file, "--sink", "logs", "--env", "LOGS=https://two", "--env", "AUTH=aoss")
     assert list(requests(result.stdout)) == ["PUT /_index_template/p-logs", "PUT /logs-000001"]
