@@ -102,34 +102,36 @@ def _place(written: DeclaredAggregate, place: ResultPlace, sink: Sink, path: Pat
         for wrong in islice(wrong_names(place.index, 0), 1):
             document.add((*path, "index"), wrong)
     if kind == "redshift" and not isinstance(place.table, UnsetType):
-        _table(written, place, place.table, path, document)
+        _table(written, place, path, document)
 
 
-def _table(written: DeclaredAggregate, place: ResultPlace, name: str, path: Path, document: Document) -> None:
+def _table(written: DeclaredAggregate, place: ResultPlace, path: Path, document: Document) -> None:
     from aetherstream.pipeline.checks_redshift import taken
-    from aetherstream.warehouse.contract import Column, Declared, mistakes, split_table
+    from aetherstream.pipeline.warehouse_results import declared_results
+    from aetherstream.warehouse.contract import mistakes
     from aetherstream.warehouse.types import ColumnType, column_type
 
-    schema, table = split_table(name)
-    some = Declared(table=table, schema=schema, columns=(Column("id", ColumnType("bigint")),))
-    for where, message in (*mistakes(some), *taken(table, ())):
-        if where[0] in ("table", "schema"):
-            document.add((*path, "table"), message)
-    known = [*(part.name for part in written.group), *_outputs_of(written, place), *sorted(written.reserved)]
-    for column, text in {} if isinstance(place.columns, UnsetType) else place.columns.items():
-        at = (*path, "columns", column)
-        if column not in known:
-            document.add(at, f"results have no field {column!r}{nearest(column, known)}", on_key=True)
+    given = {} if isinstance(place.columns, UnsetType) else {name.lower(): name for name in place.columns}
+
+    def read(column: str, text: str) -> ColumnType:
+        try:
+            return column_type(text)
+        except ValueError as error:
+            document.add((*path, "columns", given[column]), str(error))
+            return ColumnType("super")
+
+    declared = declared_results(written, place, read)
+    for column, name in given.items():
+        at = (*path, "columns", name)
+        if column not in declared.names:
+            document.add(at, f"results have no field {name!r}{nearest(name, declared.names)}", on_key=True)
         elif column in written.reserved:
             document.add(at, "has a type of its own; only the group's and the outputs' can be chosen", on_key=True)
-        try:
-            column_type(text)
-        except ValueError as error:
-            document.add(at, str(error))
-
-
-def _outputs_of(written: DeclaredAggregate, place: ResultPlace) -> list[str]:
-    return list(written.outputs) if isinstance(place.fields, UnsetType) else place.fields
+    for where, message in (*mistakes(declared), *taken(declared.table, declared.names)):
+        if where[0] in ("table", "schema"):
+            document.add((*path, "table"), message)
+        elif where[0] == "columns":
+            document.add((*path, "columns", given[where[1]]) if where[1] in given else path, message, on_key=True)
 
 
 def _fields(written: DeclaredAggregate, place: ResultPlace, path: Path, document: Document) -> None:

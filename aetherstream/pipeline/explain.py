@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from aetherstream.pipeline import explain_opensearch, explain_redshift
+from aetherstream.pipeline import explain_aggregates, explain_opensearch, explain_redshift
 from aetherstream.pipeline.loader import Pipeline
 from aetherstream.pipeline.model import EventTime
 from aetherstream.pipeline.model_redshift import RedshiftSink, full_column
@@ -46,6 +46,8 @@ def explain(pipeline: Pipeline) -> str:
         if not isinstance(sink.redshift, UnsetType):
             said = explain_redshift.in_words(sink.redshift, _objects(sink.redshift, moment))
             rows += [(f"sink {name}", line) for line in said]
+    for name, written in pipeline.aggregates.items():
+        rows += [(f"aggregate {name}", line) for line in explain_aggregates.in_words(written, pipeline.sinks)]
     rows.append(("quarantine", f"s3://{pipeline.quarantine.bucket}/{pipeline.quarantine.prefix}/..."))
     lines += _table(rows)
     found = list(warnings(pipeline))
@@ -78,6 +80,9 @@ def warnings(pipeline: Pipeline) -> Iterator[str]:
             identified = not isinstance(file.identity, UnsetType)
             yield from explain_redshift.warnings(name, sink.redshift, identified=identified)
 
+    for name, written in pipeline.aggregates.items():
+        yield from explain_aggregates.warnings(name, written, pipeline.sinks, file.event_time)
+
 
 def notes(pipeline: Pipeline) -> Iterator[str]:
     """Yield what the environment does to a pipeline: sinks that it switches off."""
@@ -99,6 +104,8 @@ def _fields_used(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
             for column, written in sink.redshift.columns.items():
                 if column != sink.redshift.unknown:
                     yield f"sinks.{name}.columns.{column}", full_column(written).source or column
+    for name, aggregate in pipeline.aggregates.items():
+        yield from explain_aggregates.fields_used(name, aggregate)
 
 
 def _cardinality(pipeline: Pipeline) -> Iterator[str]:
