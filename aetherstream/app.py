@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import msgspec
@@ -31,7 +31,7 @@ from aetherstream.delivery.dynamodb import DynamoProgress
 from aetherstream.delivery.ledger import Ledger, Unledgered
 from aetherstream.delivery.put import ObjectStore
 from aetherstream.delivery.recorded import RecordedObjects, RecordedSink
-from aetherstream.delivery.s3 import S3Store
+from aetherstream.delivery.s3 import S3Reader, S3Store
 from aetherstream.engine import Engine
 from aetherstream.errors import ConfigurationError
 from aetherstream.pipeline import Pipeline, load
@@ -42,6 +42,9 @@ from aetherstream.startup import CLIENT, WORKERS, LambdaContext, agree_on_delive
 from aetherstream.telemetry import Telemetry
 from aetherstream.timings import Timings
 from aetherstream.transforms.tables import ReferenceTables
+
+if TYPE_CHECKING:
+    from aetherstream.aggregation import Aggregation
 
 
 class App:
@@ -98,6 +101,8 @@ def start(settings: Settings | None = None) -> App:
     ledger: Ledger | Unledgered
     record_sinks: list[RecordSink]
     standbys: dict[str, Standby] = {}
+    aggregation: Aggregation | None = None
+    executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="aetherstream")
     if recorded is not None:
         store, ledger = recorded, Unledgered()
         record_sinks = [RecordedSink(place.name) for place in placements_of(pipeline)]
@@ -107,6 +112,7 @@ def start(settings: Settings | None = None) -> App:
         store, ledger = S3Store(s3), _ledger(pipeline, settings, session)
         record_sinks = record_sinks_of(pipeline, session, telemetry.logger.warning)
         standbys = _standbys(pipeline, settings, session)
+        aggregation = _aggregation(pipeline, settings, session, s3, executor)
     engine = engine_of(
         pipeline,
         tables,
@@ -114,7 +120,8 @@ def start(settings: Settings | None = None) -> App:
         ledger=ledger,
         record_sinks=record_sinks,
         standbys=standbys,
-        executor=ThreadPoolExecutor(WORKERS, thread_name_prefix="aetherstream"),
+        aggregation=aggregation,
+        executor=executor,
         secrets=settings.variables,
         timings=telemetry.timings,
     )
@@ -131,6 +138,7 @@ def engine_of(
     secrets: Mapping[str, str],
     record_sinks: Sequence[RecordSink] = (),
     standbys: Mapping[str, Standby] | None = None,
+    aggregation: Aggregation | None = None,
     timings: Callable[[], Timings] = Timings,
 ) -> Engine:
     """Compose the engine of a pipeline with the stores and the per-record sinks it is to use."""
@@ -142,6 +150,7 @@ def engine_of(
         quarantine=quarantine_of(pipeline),
         record_sinks=record_sinks,
         standbys=standbys,
+        aggregation=aggregation,
         executor=executor,
         version=version_of(pipeline, tables),
         timings=timings,
@@ -172,6 +181,23 @@ def _standbys(pipeline: Pipeline, settings: Settings, session: boto3.Session) ->
         name: Standby(Breaker(store, breaker_key(pipeline.name, name), rules[name], clock=time.time), spill)
         for name, spill in spills.items()
     }
+
+
+def _aggregation(
+    pipeline: Pipeline, settings: Settings, session: boto3.Session, s3: Any, executor: Executor
+) -> Aggregation | None:
+    """Make what folds events into the aggregates whose states are in the state table; None where there is none."""
+    if not pipeline.file.aggregates:
+        return None
+    from aetherstream.compose_aggregates import aggregation_of, declarations_of
+    from aetherstream.compose_states import commits_for, stores_of
+
+    declarations = [one for one in declarations_of(pipeline) if one.store == "dynamodb"]
+    if not declarations:
+        return None
+    stores = stores_of(settings, session, executor)
+    commits = commits_for(pipeline, declarations, stores, S3Store(s3), S3Reader(s3), time.time)
+    return aggregation_of(pipeline, declarations, commits)
 
 
 def fetcher(s3: Any) -> Callable[[str], bytes]:
