@@ -177,6 +177,31 @@ def test_exactly_once_without_a_table_names_the_variable(tmp_path: Path, s3: S3)
     )
 
 
+AGGREGATED = (
+    PIPELINE
+    + """\
+aggregates:
+  hourly: {window: {tumbling: 1h}, outputs: {events: count}}
+"""
+)
+
+
+def test_aggregates_without_a_table_of_states_name_the_variable(tmp_path: Path, s3: S3) -> None:
+    assert refusal(tmp_path, AGGREGATED) == (
+        "the environment variable AETHERSTREAM_STATE_TABLE is not set: the pipeline's `aggregates:` need the DynamoDB "
+        "table of their states (the template makes one)"
+    )
+
+
+def test_a_dry_run_folds_nothing(tmp_path: Path, s3: S3) -> None:
+    function = started(tmp_path, AGGREGATED, AETHERSTREAM_DRY_RUN="true", AETHERSTREAM_PROGRESS_TABLE="")
+    assert function.handle(EVENT, Context()) == {"batchItemFailures": []}
+
+
+def test_aggregates_whose_state_lambda_keeps_need_no_table(tmp_path: Path, s3: S3) -> None:
+    started(tmp_path, AGGREGATED.replace("{tumbling: 1h}", "{tumbling: 1m}, state: lambda"))
+
+
 def test_at_least_once_needs_no_table(tmp_path: Path, s3: S3) -> None:
     started(tmp_path, AETHERSTREAM_PROGRESS_TABLE="", AETHERSTREAM_DELIVERY="at_least_once")
 
