@@ -133,7 +133,7 @@ def status(state_dir: Path, as_json: bool) -> None:
         click.echo(json.dumps(said, indent=2))
         return
     _describe(said)
-    for name, mapping in said["mappings"].items():
+    for name, mapping in {**said["mappings"], **said.get("table_mappings", {})}.items():
         click.echo(f"\n{name}: {_line(mapping['progress'])}")
         for setting, value in mapping["settings"].items():
             click.echo(f"  {setting}: {value}")

@@ -1,14 +1,15 @@
-"""What a stack deployed: its outputs, resources and Kinesis event source mappings with every setting."""
+"""What a stack deployed: its outputs, resources and the event source mappings of streams with every setting."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from aetherstream.local.esm.changes import is_table
 from aetherstream.local.intrinsics import Intrinsics
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Deployment:
     """Value by parameter name."""
     mappings: Mapping[str, Mapping[str, Any]]
     """The Kinesis event source mappings by logical id: their settings as the API names them, numbers maybe as text."""
+    table_mappings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Those of the streams of tables."""
 
 
 def describe(clients: Clients, stack_name: str) -> Deployment:
@@ -45,26 +48,28 @@ def describe(clients: Clients, stack_name: str) -> Deployment:
             types[summary["LogicalResourceId"]] = summary["ResourceType"]
     template = _template(clients, stack_name)
     intrinsics = Intrinsics(template, parameters)
-    mappings = {}
+    mappings, table_mappings = {}, {}
     for logical, physical in resources.items():
         if types[logical] == _MAPPING:
             mapping = _mapping(clients, physical, template["Resources"][logical]["Properties"], intrinsics)
             if ":kinesis:" in mapping["EventSourceArn"]:
                 mappings[logical] = mapping
+            elif is_table(mapping["EventSourceArn"]):
+                table_mappings[logical] = mapping
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-    return Deployment(stack_name, outputs, resources, parameters, mappings)
+    return Deployment(stack_name, outputs, resources, parameters, mappings, table_mappings)
 
 
 def settle_mappings(clients: Clients) -> None:
-    """Keep MiniStack from polling Kinesis itself, and let it poll queues: it takes a parameter's text as it is.
+    """Keep MiniStack from polling streams itself, and let it poll queues: it takes a parameter's text as it is.
 
-    Of Kinesis it repeats a failed batch for ever and ignores partial responses. Its "false" is true, and a
-    concurrency that is text ends its poller.
+    Of a stream it repeats a failed batch for ever and ignores partial responses; of a table's it gathers nothing and
+    holds up the queues meanwhile. Its "false" is true, and a concurrency that is text ends its poller.
     """
     for page in clients.lambda_.get_paginator("list_event_source_mappings").paginate():
         for mapping in page["EventSourceMappings"]:
             most: Any = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
-            if ":kinesis:" in mapping["EventSourceArn"]:
+            if ":kinesis:" in mapping["EventSourceArn"] or is_table(mapping["EventSourceArn"]):
                 clients.lambda_.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
             elif most is not None:
                 clients.lambda_.update_event_source_mapping(

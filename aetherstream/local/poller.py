@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -25,10 +25,7 @@ from aetherstream.local.esm.actions import Discard, FunctionError, Invoke, Retur
 from aetherstream.local.esm.settings import MappingSettings
 from aetherstream.local.invoke import Invoker
 from aetherstream.local.progress import Progress
-from aetherstream.local.shards import ShardReader, list_shards
-
-if TYPE_CHECKING:
-    from mypy_boto3_kinesis import KinesisClient
+from aetherstream.local.shards import Reader, Source
 
 SHARD_LISTING_SECONDS = 2.0
 """How often new shards are looked for; also done at once when a shard ends."""
@@ -43,15 +40,16 @@ _logger = logging.getLogger(__name__)
 class Poller:
     """One event source mapping at work, from `start` to `stop`; also a context manager.
 
-    `resume` holds the checkpoints of an earlier run, by shard. `poll_interval` is the seconds between two reads of a
-    shard that has nothing new (AWS: 1; here shorter, so that waiting for the end is). Times are seconds.
+    `source` is the mapping's stream (`source_of`). `resume` holds the checkpoints of an earlier run, by shard.
+    `poll_interval` is the seconds between two reads of a shard that has nothing new (AWS: 1, of a table's stream 0.25;
+    here shorter, so that waiting for the end is). Times are seconds.
     """
 
     def __init__(
         self,
         settings: MappingSettings,
         *,
-        kinesis: KinesisClient,
+        source: Source,
         invoker: Invoker,
         send: Callable[[Discard], bool],
         resume: Mapping[str, str | None] | None = None,
@@ -61,7 +59,7 @@ class Poller:
     ) -> None:
         # A template keeps its mapping disabled here, so that the emulator leaves the stream to us.
         self.settings = replace(settings, enabled=True)
-        self._kinesis = kinesis
+        self._source = source
         self._invoker = invoker
         self._send = send
         self._clock = clock
@@ -252,7 +250,7 @@ class Poller:
         with self._changed:
             listing_round = self._round
         try:
-            shards = list_shards(self._kinesis, self.settings.stream_arn)
+            shards = self._source.shards()
         except (ClientError, BotoCoreError) as error:
             if at_start:
                 raise UsageError(f"the shards of {self.settings.stream_arn} can't be listed: {error}") from error
@@ -271,10 +269,10 @@ class Poller:
             self._listed_in_round = listing_round
             self._changed.notify_all()
         for shard_id, position in positions.items():
-            reader = ShardReader(self._kinesis, self.settings.stream_arn, shard_id, position)
+            reader = self._source.reader(shard_id, position)
             self._spawn(f"read-{shard_id}", lambda reader=reader, shard_id=shard_id: self._read(reader, shard_id))  # type: ignore[misc]
 
-    def _read(self, reader: ShardReader, shard_id: str) -> None:
+    def _read(self, reader: Reader, shard_id: str) -> None:
         """Read one shard to its end, never more than the mapping has room for."""
         failures = 0
         while not self._stopping.is_set():

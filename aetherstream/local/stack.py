@@ -1,4 +1,4 @@
-"""The one-machine stack: the emulator, the application deployed into it by sam, and a poller for each Kinesis mapping.
+"""The one-machine stack: the emulator, the application deployed into it by sam, and a poller for each stream's mapping.
 
     with Stack(Path("template.yaml")) as stack:
         stack.clients.kinesis.put_records(StreamName=stack.outputs["StreamName"], Records=[...])
@@ -33,6 +33,7 @@ from aetherstream.local.progress import Progress
 from aetherstream.local.redshift import LocalRedshift
 from aetherstream.local.sam import Application, Sam
 from aetherstream.local.search import Search
+from aetherstream.local.shards import source_of
 from aetherstream.local.state import StateDirectory
 from aetherstream.local.wanted import OPENSEARCH, REDSHIFT, submits, wanted
 from aetherstream.local.warehouse import Warehouse, data_api_variables
@@ -72,6 +73,8 @@ class Stack:
         self.application = Application(template.resolve(), config_env, stack_name)
         self.pollers: dict[str, Poller] = {}
         """The poller of each Kinesis event source mapping, by its logical id in the template."""
+        self.table_pollers: dict[str, Poller] = {}
+        """The same for the streams of tables: what these do follows from what the others did."""
         self.timings: dict[str, float] = {}
         """Seconds that each step of the start took."""
         self._checkpoints: dict[str, Mapping[str, str | None]] = {}
@@ -149,30 +152,36 @@ class Stack:
         self.stop()
 
     def start_polling(self) -> None:
-        """Start a poller for each Kinesis event source mapping, with the settings of the deployed template."""
+        """Start a poller for each event source mapping of a stream, with the settings of the deployed template."""
         for logical_id, properties in self.deployment.mappings.items():
-            settings = MappingSettings.from_template(properties)
-            invoker: Invoker = (
-                LambdaInvoker(self.clients.lambda_)
-                if self._source is None
-                else in_process(self.clients, settings.function_arn, self._source)
-            )
-            poller = Poller(
-                settings,
-                kinesis=self.clients.kinesis,
-                invoker=invoker,
-                send=Destinations(self.clients),
-                resume=self._checkpoints.get(logical_id),
-            )
-            poller.start()
-            self.pollers[logical_id] = poller
+            self.pollers[logical_id] = self._poller(logical_id, properties)
+        for logical_id, properties in self.deployment.table_mappings.items():
+            self.table_pollers[logical_id] = self._poller(logical_id, properties)
+
+    def _poller(self, logical_id: str, properties: Mapping[str, Any]) -> Poller:
+        settings = MappingSettings.from_template(properties)
+        invoker: Invoker = (
+            LambdaInvoker(self.clients.lambda_)
+            if self._source is None
+            else in_process(self.clients, settings.function_arn, self._source)
+        )
+        poller = Poller(
+            settings,
+            source=source_of(self.clients, settings.stream_arn),
+            invoker=invoker,
+            send=Destinations(self.clients),
+            resume=self._checkpoints.get(logical_id),
+        )
+        poller.start()
+        return poller
 
     def stop_polling(self) -> None:
         """Stop the pollers. `start_polling` continues behind the last record that each shard has finished."""
-        for name, poller in self.pollers.items():
-            poller.stop()
-            self._checkpoints[name] = poller.checkpoints()
-        self.pollers.clear()
+        for pollers in (self.pollers, self.table_pollers):
+            for name, poller in pollers.items():
+                poller.stop()
+                self._checkpoints[name] = poller.checkpoints()
+            pollers.clear()
 
     def drain(
         self,
@@ -182,14 +191,17 @@ class Stack:
         loads: bool = True,
         watch_loads: Callable[[Waiting], None] | None = None,
     ) -> dict[str, Progress]:
-        """Wait until everything put so far is processed or at its destination, and what was staged of it is loaded.
+        """Wait until everything put so far is processed or at its destination, and what came of it is there too.
 
-        See `Poller.drain`, and `wait_for_loads`, which `loads=False` leaves out.
+        That is what tables' streams tell of it, and what was staged of it and is to be loaded (`wait_for_loads`, which
+        `loads=False` leaves out). See `Poller.drain`; `watch` is told of the Kinesis streams, and so is the caller.
         """
         until = time.monotonic() + timeout
         drained = {
             name: poller.drain(max(0.0, until - time.monotonic()), watch) for name, poller in self.pollers.items()
         }
+        for poller in self.table_pollers.values():
+            poller.drain(max(0.0, until - time.monotonic()))
         if loads:
             self.wait_for_loads(max(0.0, until - time.monotonic()), watch_loads)
         return drained
@@ -208,7 +220,7 @@ class Stack:
 
     def check(self) -> None:
         """Raise what broke: a poller's error, or `UsageError` when MiniStack is gone."""
-        for poller in self.pollers.values():
+        for poller in (*self.pollers.values(), *self.table_pollers.values()):
             poller.check()
         if not self.ministack.running:
             raise UsageError(f"MiniStack has ended by itself; its log is {self.ministack.log}")
@@ -298,6 +310,7 @@ class Stack:
             "outputs": dict(self.outputs),
             "timings": {step: round(seconds, 2) for step, seconds in self.timings.items()},
             "mappings": {name: _mapping_status(poller) for name, poller in self.pollers.items()},
+            "table_mappings": {name: _mapping_status(poller) for name, poller in self.table_pollers.items()},
         }
 
     def _launch_search(self, sam: Sam, directory: Path) -> Search | None:

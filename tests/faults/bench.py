@@ -21,6 +21,7 @@ from aetherstream.local.destinations import Destinations
 from aetherstream.local.environment import Clients, choose_port
 from aetherstream.local.invoke import LambdaInvoker
 from aetherstream.local.poller import Poller
+from aetherstream.local.shards import source_of
 from aetherstream.local.stack import Stack
 from tests.integration.conftest import PARAMETERS, PARTS
 from tests.integration.flow import Flow, ground_of
@@ -63,7 +64,7 @@ class Timed(Flow):
         self.clock = Clock()
         self._poller = Poller(
             self.settings,
-            kinesis=clients.kinesis,
+            source=source_of(clients, self.settings.stream_arn),
             invoker=LambdaInvoker(clients.lambda_),
             send=Destinations(clients),
             clock=self.clock,

@@ -15,6 +15,7 @@ from aetherstream.local.esm.settings import MappingSettings
 from aetherstream.local.invoke import LambdaInvoker
 from aetherstream.local.poller import Poller
 from aetherstream.local.progress import Progress
+from aetherstream.local.shards import source_of
 from aetherstream.local.stack import Stack
 from tests.integration.ground import Ground
 
@@ -57,7 +58,7 @@ class Polled:
         clients = self.stack.clients
         self._poller = Poller(
             self.settings,
-            kinesis=clients.kinesis,
+            source=source_of(clients, self.settings.stream_arn),
             invoker=LambdaInvoker(clients.lambda_),
             send=Destinations(clients),
         )

@@ -13,6 +13,7 @@ from aetherstream.local.environment import Clients
 from aetherstream.local.esm.settings import MappingSettings
 from aetherstream.local.invoke import in_process
 from aetherstream.local.poller import Poller
+from aetherstream.local.shards import source_of
 
 
 def main(endpoint: str, function_arn: str, stream_arn: str, source: str) -> None:
@@ -26,7 +27,7 @@ def main(endpoint: str, function_arn: str, stream_arn: str, source: str) -> None
         report_batch_item_failures=True,
     )
     invoker = in_process(clients, function_arn, Path(source))
-    with Poller(settings, kinesis=clients.kinesis, invoker=invoker, send=Destinations(clients)) as poller:
+    with Poller(settings, source=source_of(clients, stream_arn), invoker=invoker, send=Destinations(clients)) as poller:
         progress = poller.drain(60)
     sys.stdout.write(f"{progress.finished} {progress.failed}\n")
 

@@ -15,6 +15,7 @@ from aetherstream.local.esm.actions import FunctionError, Invoke
 from aetherstream.local.esm.settings import MappingSettings
 from aetherstream.local.poller import Poller
 from aetherstream.local.sam import Application, Sam
+from aetherstream.local.shards import source_of
 from aetherstream.local.stack import Stack
 from tests.integration.conftest import PARAMETERS
 from tests.integration.flow import DRILL, Flow
@@ -130,7 +131,7 @@ class Redriving:
             return FunctionError(), f"{invoke.function_arn} does not answer"
 
         send = Destinations(self.clients)
-        with Poller(settings, kinesis=self.clients.kinesis, invoker=fails, send=send) as poller:
+        with Poller(settings, source=source_of(self.clients, settings.stream_arn), invoker=fails, send=send) as poller:
             poller.drain(60)
 
     def set_up(self, *, step: str, hidden: int) -> None:

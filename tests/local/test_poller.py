@@ -11,6 +11,7 @@ from aetherstream.errors import UsageError
 from aetherstream.local.esm import Discard, FunctionError, Invoke, MappingSettings, Result, Returned
 from aetherstream.local.poller import Poller
 from aetherstream.local.progress import Progress
+from aetherstream.local.shards import KinesisStream
 from tests.local.fakes import FUNCTION, STREAM, FakeKinesis, client_error
 
 PARENT, LEFT, RIGHT = "shardId-000000000000", "shardId-000000000001", "shardId-000000000002"
@@ -39,7 +40,7 @@ def poller(
     resume = given.pop("resume", None)
     return Poller(
         MappingSettings(**given),
-        kinesis=cast("Any", kinesis),
+        source=KinesisStream(cast("Any", kinesis), STREAM),
         invoker=function,
         send=send or (lambda _: True),
         resume=resume,

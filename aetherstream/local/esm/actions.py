@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from aetherstream.local.esm.changes import is_table
 from aetherstream.local.esm.events import StreamRecord, compact_json, iso_millis
 
 Condition = Literal["RetryAttemptsExhausted", "RecordAgeExceeded"]
@@ -103,7 +104,7 @@ def invocation_record(
         **({} if response is None else {"responseContext": response}),
         "version": "1.0",
         "timestamp": iso_millis(now),
-        "KinesisBatchInfo": {
+        ("DDBStreamBatchInfo" if is_table(stream_arn) else "KinesisBatchInfo"): {
             "shardId": shard_id,
             "startSequenceNumber": records[0].sequence_number,
             "endSequenceNumber": records[-1].sequence_number,

@@ -25,8 +25,9 @@ from aetherstream.local.esm.actions import (
     s3_key,
 )
 from aetherstream.local.esm.backoff import Backoff
+from aetherstream.local.esm.changes import batch_event
 from aetherstream.local.esm.counts import Counts
-from aetherstream.local.esm.events import EMPTY_EVENT_BYTES, StreamRecord, kinesis_event, window_event
+from aetherstream.local.esm.events import EMPTY_EVENT_BYTES, StreamRecord, window_event
 from aetherstream.local.esm.responses import FAILED, Verdict, judge, window_state
 from aetherstream.local.esm.settings import MappingSettings
 from aetherstream.local.esm.window import IDLE_SECONDS, STATE_LIMIT, TumblingWindow
@@ -231,7 +232,7 @@ class Lane:
         records = [entry.record for entry in batch.entries]
         stream_arn, role_arn = self._settings.stream_arn, self._settings.role_arn
         if self._window is None:
-            return kinesis_event(self._shard_id, records, stream_arn=stream_arn, role_arn=role_arn)
+            return batch_event(self._shard_id, records, stream_arn=stream_arn, role_arn=role_arn)
         return window_event(
             self._shard_id,
             records,

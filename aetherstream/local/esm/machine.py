@@ -1,4 +1,4 @@
-"""A Kinesis event source mapping as a state machine: records and outcomes in, invocations and discards out.
+"""An event source mapping of a stream as a state machine: records and outcomes in, invocations and discards out.
 
 It starts no thread, opens no connection and reads no clock: `now` (epoch seconds) is handed into each call and never
 goes back. Randomness comes from the `rng` handed in, so equal inputs give equal outputs. Not thread-safe: a driver
@@ -19,9 +19,12 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import orjson
+
 from aetherstream.errors import UsageError
 from aetherstream.local.esm.actions import Action, Invoke, Result
 from aetherstream.local.esm.backoff import Backoff
+from aetherstream.local.esm.changes import change_bytes, fixed_change_bytes, is_table
 from aetherstream.local.esm.counts import Counts
 from aetherstream.local.esm.events import StreamRecord, fixed_bytes, record_bytes, region_of
 from aetherstream.local.esm.filters import FilterSet, compile_filters
@@ -89,6 +92,8 @@ class Mapping:
         self._rng = rng
         self._backoff = backoff or Backoff()
         self._filters: FilterSet = compile_filters(settings.filters)
+        self._of_table = is_table(settings.stream_arn)
+        self._size = change_bytes if self._of_table else record_bytes
         self._shards: dict[str, _Shard] = {}
         self._flying: dict[str, tuple[_Shard, Lane]] = {}
         factor = settings.parallelization_factor
@@ -112,7 +117,11 @@ class Mapping:
             Lane(shard_id, settings, self._rng, self._backoff, self.counts)
             for _ in range(settings.parallelization_factor)
         ]
-        shard.fixed_bytes = fixed_bytes(shard_id, stream_arn=settings.stream_arn, role_arn=settings.role_arn)
+        shard.fixed_bytes = (
+            fixed_change_bytes(settings.stream_arn)
+            if self._of_table
+            else fixed_bytes(shard_id, stream_arn=settings.stream_arn, role_arn=settings.role_arn)
+        )
         self._shards[shard_id] = shard
 
     @property
@@ -144,7 +153,7 @@ class Mapping:
     def feed(self, shard_id: str, records: Sequence[StreamRecord], now: float) -> None:
         """Take records of a shard in their order; those at or below the last one fed are ignored."""
         shard = self._shard(shard_id)
-        fixed, lanes, filters = shard.fixed_bytes, shard.lanes, self._filters
+        fixed, size_of, lanes, filters = shard.fixed_bytes, self._size, shard.lanes, self._filters
         last = _order(shard.last_fed) if shard.last_fed is not None else (-1, "")
         for record in records:
             order = _order(record.sequence_number)
@@ -153,9 +162,9 @@ class Mapping:
             last = order
             shard.last_fed = record.sequence_number
             self.counts.polled += 1
-            size = record_bytes(record, fixed)
+            size = size_of(record, fixed)
             ordinal = shard.note(record.sequence_number, size)
-            if filters and not filters.passes(self._fields(shard_id, record), record.data):
+            if filters and not self._passes(filters, shard_id, record):
                 self.counts.filtered += 1
                 continue
             lane = lanes[zlib.crc32(record.partition_key.encode()) % len(lanes)] if len(lanes) > 1 else lanes[0]
@@ -236,6 +245,11 @@ class Mapping:
 
     def _ready(self, shard: _Shard) -> bool:
         return all(self._shards[parent].done for parent in shard.parents if parent in self._shards)
+
+    def _passes(self, filters: FilterSet, shard_id: str, record: StreamRecord) -> bool:
+        if self._of_table:  # its patterns name the record's own fields, such as `dynamodb` and `eventName`
+            return filters.passes(orjson.loads(record.data), b"")
+        return filters.passes(self._fields(shard_id, record), record.data)
 
     def _fields(self, shard_id: str, record: StreamRecord) -> dict[str, Any]:
         """The fields that filter patterns see, beside `data`."""

@@ -1,4 +1,4 @@
-"""The settings of one Kinesis event source mapping, checked against AWS's ranges.
+"""The settings of one event source mapping, of Kinesis or of a table's stream, checked against AWS's ranges.
 
 Read from what the Lambda API describes, and from a template's resource for whatever the answer lacks.
 """
@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, Self, cast
 
 from aetherstream.errors import ConfigurationError
+from aetherstream.local.esm.changes import is_table
 from aetherstream.local.esm.events import ROLE_ARN
 from aetherstream.local.esm.filters import compile_filters
 
@@ -69,6 +70,11 @@ class MappingSettings:
             raise ConfigurationError(
                 f"ParallelizationFactor is {self.parallelization_factor}; it must be 1 when TumblingWindowInSeconds "
                 f"({self.tumbling_window}) is set"
+            )
+        if is_table(self.stream_arn) and (self.starting_position == "AT_TIMESTAMP" or self.tumbling_window):
+            raise ConfigurationError(
+                f"the mapping of {self.stream_arn}: StartingPosition AT_TIMESTAMP is not for streams of tables, and "
+                "TumblingWindowInSeconds is not carried out for them on one machine"
             )
         if self.on_failure is not None and not self.on_failure.startswith("arn:"):
             raise ConfigurationError(
