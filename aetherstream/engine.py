@@ -106,8 +106,9 @@ class Engine:
         for _ in range(_TRIES):
             opening = self._ledger.open(key, Sortable(batch.sequences))
             _refuse_another_stream(batch, opening)
+            self._fold_pending(batch, opening, report, seconds_left)
             if opening.attempt.size == 0:
-                if self._settle(batch, opening, report, seconds_left):
+                if self._settle(batch, opening, report):
                     return
                 continue
             plan = self._plan(batch, opening, report, seconds_left)
@@ -161,14 +162,17 @@ class Engine:
 
     # -- The steps of an attempt, in their order ---------------------------------------------------------------------
 
-    def _settle(self, batch: KinesisRecords, opening: Opening, report: Report, seconds_left: SecondsLeft) -> bool:
-        """Every record was settled before: the answer of that attempt was lost, or a passed checkpoint read again.
+    def _fold_pending(self, batch: KinesisRecords, opening: Opening, report: Report, seconds_left: SecondsLeft) -> None:
+        """Fold what an earlier attempt has committed of this batch, if it could not; else a success would be too early.
 
-        Or it could not fold what it had committed.
+        What comes after it may be nothing to commit: dropped, refused, or settled as well.
         """
-        if self._aggregation is not None:
+        if self._aggregation is not None and opening.settled:
             with report.timings.step("fold"):
                 self._aggregation.settle(batch.stream, batch.shard, opening.item, seconds_left)
+
+    def _settle(self, batch: KinesisRecords, opening: Opening, report: Report) -> bool:
+        """Every record was settled before: the answer of that attempt was lost, or a passed checkpoint read again."""
         report.restart()
         report.records_in = report.settled = len(batch)
         report.check()

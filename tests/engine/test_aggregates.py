@@ -106,6 +106,20 @@ def test_what_could_not_be_folded_after_completion_is_folded_by_the_retry(most_i
     }
 
 
+def test_what_could_not_be_folded_is_folded_before_what_follows_without_events_is_done() -> None:
+    bench = bench_of()
+    batch = kinesis_records([event("a", 1), event("b", 2), event("b", 3, do="drop")])
+    bench.states.throttled_after = 1
+    process(bench.engine(), replace(batch, sequences=batch.sequences[:2], data=batch.data[:2]))
+    bench.states.throttled_after = None
+    retried = process(bench.engine(), batch)
+    assert (counted(retried), retried.failed_from) == ({"records_in": 3, "settled": 2, "dropped": 1}, None)
+    assert bench.results() == {
+        ("sums", MIDNIGHT, '["a"]'): summed(1, 1),
+        ("sums", MIDNIGHT, '["b"]'): summed(1, 1),
+    }
+
+
 def test_a_settled_batch_is_left_as_long_as_its_fold_fails() -> None:
     bench = bench_of()
     batch = kinesis_records([event("a", 1)])

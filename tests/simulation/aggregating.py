@@ -12,8 +12,10 @@ from aetherstream.aggregation import Aggregation
 from aetherstream.delivery.aggregates.apply import Stores
 from aetherstream.delivery.aggregates.closing import close
 from aetherstream.delivery.aggregates.commits import Commits, Logs
+from aetherstream.delivery.aggregates.log import read_log
 from aetherstream.delivery.aggregates.places import GroupPlace, WindowPlace, scope_of
 from aetherstream.delivery.aggregates.results import Result, merged
+from aetherstream.delivery.pending import Pending
 from aetherstream.errors import Retryable
 from aetherstream.testing.builders import START, STREAM
 from tests.simulation.faults import AT_BULK, AT_READ
@@ -52,15 +54,31 @@ class Aggregates:
         self.judged: dict[str, float | None] = {}
         """Event id → the event time that its shard had committed when lateness was judged."""
         self._most_inline = rng.choice((0, 100, 4096))
+        self._folded: set[tuple[str, int]] = set()
         self._dirty: dict[GroupPlace, None] = {}
         self.states.on_change = self._changed
 
     def __bool__(self) -> bool:
         return bool(self.declared)
 
-    def aggregation(self) -> Aggregation | None:
+    def aggregation(self, kind: type[Aggregation] = Aggregation) -> Aggregation | None:
         """What one process folds with; it remembers nothing yet."""
-        return Aggregation(self.declared, self.commits, self._simulation.shape.places) if self else None
+        return kind(self.declared, self.commits, self._simulation.shape.places) if self else None
+
+    def is_folded(self, shard: str, pending: Pending) -> bool:
+        """Whether every state that a commit changes has it."""
+        if (shard, pending.commit) not in self._folded:
+            data = pending.inline
+            if data is None:
+                data = self._simulation.objects.objects[pending.bucket, pending.key].body
+            found = self.states.items
+            for key in read_log(data, self.aggregates).partials:
+                aggregate = self.aggregates[key.aggregate]
+                item = found.get(GroupPlace(scope_of(self.owner, aggregate), key).address(shard))
+                if item is None or item.state.k < pending.commit:
+                    return False
+            self._folded.add((shard, pending.commit))
+        return True
 
     def commits(self, stream: str) -> Commits:
         """Of a stream, by its name."""

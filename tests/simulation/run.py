@@ -275,6 +275,8 @@ class Simulation:
         )
         if world.happens(Fault.ABANDONED):
             attempt.abandon_at = self.shape.abandon_at or min(rng.randint(1, 6), rng.randint(1, 16))
+            if self.shape.aggregated and rng.random() < 0.4:
+                attempt.abandon_at = rng.randint(1, 50)  # also while it folds
         self.attempts.append(attempt)
         world.note(f"{attempt.name} begins with {batch.shard[-1]}:{' '.join(batch.sequences)}")
         world.run(attempt)
@@ -315,6 +317,10 @@ class Simulation:
         item = self.table.items.get(progress_key(PIPELINE, STREAM, batch.shard))
         if done and (item is None or item.completed < sortable(done[-1])):
             self.world.violate(f"lost: the response calls {batch.shard}:{done[-1]} done, but it is not settled")
+        for name in (f"{batch.shard}:{sequence}" for sequence in done):
+            pending = self.table.commits.get(name)
+            if pending is not None and not self.aggregates.is_folded(batch.shard, pending):
+                self.world.violate(f"counted: the response calls {name} done, but commit {pending.commit} is not folded")
 
     def _discard(self, discard: Discard) -> None:
         names = [f"{discard.shard_id}:{record.sequence_number}" for record in discard.records]
