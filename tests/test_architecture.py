@@ -31,9 +31,9 @@ LAYERS: list[set[str]] = [
         "compose_states",
     },
     {"results", "managed"},
-    {"recovery", "drain", "loader"},
+    {"recovery", "drain", "loader", "emission"},
     {"app", "startup", "compose_results", "compose_results_redshift"},
-    {"recovery_app", "drain_app", "loader_app", "window_app"},
+    {"recovery_app", "drain_app", "loader_app", "window_app", "emitter_app", "closer_app"},
     {"producer"},
     {"cli", "commands", "local", "demo"},
 ]

@@ -7,7 +7,7 @@ results are out. Before this, what is pending of every shard has to be folded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from aetherstream.aggregates.aggregate import Aggregate
@@ -92,13 +92,7 @@ def close_as_a_whole(
         windows.settle(place, shards)
         return False
     read: list[Item] = []
-
-    def groups() -> Iterator[list[Item]]:
-        for items in states.window(place):
-            read.extend(item._replace(state=State(item.state.k, b"")) for item in items)
-            yield items
-
-    emit(groups())
+    emit(noted(states.window(place), read))
     let_expire(states, read, expires)
     windows.settle(place, shards)
     return True
@@ -155,6 +149,13 @@ def close_sessions(
     # Only now: who folds into a group leaves out of its state what has ended before the floor.
     windows.forget(place, floor)
     return sessions
+
+
+def noted(groups: Iterable[list[Item]], read: list[Item]) -> Iterator[list[Item]]:
+    """Pass items on, and note for `let_expire` which they were, without their states: a window may have many."""
+    for items in groups:
+        read += [item._replace(state=State(item.state.k, b"")) for item in items]
+        yield items
 
 
 def let_expire(states: StateStore, items: Sequence[Item], at: int) -> None:
