@@ -113,14 +113,14 @@ def _output(output: DeclaredOutput, path: Path, document: Document) -> None:
         if kind not in _KINDS[option]:
             whose = " and ".join(f"`kind: {one}`" for one in _KINDS[option])
             document.add((*path, option), f"belongs to {whose}; {kind} does not take it", on_key=True)
-    if output.expression is None:
+    if output.expression is None and not document.lost((*path, "of")):
         if kind not in _WITHOUT_VALUE:
             document.add(path, f"{kind} needs `of`: a field, or an expression over the event", on_key=True)
         elif output.unusable == "reject":
             document.add(
                 (*path, "unusable"), f"belongs to `of`: without a value, {kind} takes every event", on_key=True
             )
-    if kind == "custom" and "class" not in output.given:
+    if kind == "custom" and "class" not in output.given and not document.lost((*path, "class")):
         document.add(path, "custom needs `class`: module:Class, an accumulator of your own", on_key=True)
     if not isinstance(output.per, UnsetType) and not 0 < (output.per_seconds or 0) < math.inf:
         document.add((*path, "per"), "must be more than 0")

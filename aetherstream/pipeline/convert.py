@@ -95,7 +95,7 @@ def _meant(error: Any) -> list[Any]:
     fitting = [
         form
         for form in forms
-        if not any(one.instance_path == error.instance_path and one.schema_path[-1] == "type" for one in form)
+        if not any(one.instance_path == error.instance_path and one.schema_path[-1] in ("type", "enum") for one in form)
     ]
     return fitting[0] if len(fitting) == 1 else []
 
@@ -132,6 +132,9 @@ def _expected(error: Any, rule: dict[str, Any], schema: dict[str, Any]) -> str:
         message = f"{shown} does not match {rule['pattern']}"
     else:
         message = f"expected {what}, got {shown}"
+        words = [str(word) for choice in rule.get("anyOf", ()) for word in _resolved(choice, schema).get("enum", ())]
+        near = nearest(value, words) if isinstance(value, str) and words else ""
+        message += near if "mean" in near else ""
     if not isinstance(value, str | dict | list) and value is not None and "text" in kinds:
         message += "; put quotes around it to make it text"
     elif isinstance(value, str) and "true or false" in kinds:
@@ -145,6 +148,8 @@ def _types(rule: dict[str, Any], schema: dict[str, Any]) -> Iterator[str]:
     rule = _resolved(rule, schema)
     if isinstance(rule.get("type"), str):
         yield _TYPES[rule["type"]]
+    if "enum" in rule:
+        yield f"one of {', '.join(map(str, rule['enum']))}"
     for choice in rule.get("anyOf", ()):
         yield from _types(choice, schema)
 

@@ -172,7 +172,7 @@ class DeclaredOutput(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     kind: Annotated[
         Kind,
         Meta(
-            description="What is made of the events of a group and window; of `of`, where a value is needed.",
+            description="What is made of the events of a group and window, or of their values.",
             examples=["mean"],
         ),
     ]
