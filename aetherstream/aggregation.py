@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import inf
+from math import floor, inf
 
 from aetherstream.aggregates.accumulators.custom import Custom
 from aetherstream.aggregates.aggregate import Aggregate
@@ -291,7 +291,9 @@ def _windows(aggregate: Aggregate, columns: Columns, upto: int) -> set[Window | 
         return {Window(start, start + windows.size) for start in set(windows.starts(times))}
     if aggregate.gap is not None:
         return {None}
-    return {window for second in {int(time // 1) for time in times} for window in windows.assign(second)}  # type: ignore[union-attr]
+    panes = windows.panes  # type: ignore[union-attr]
+    looked = {floor(time) for time in times} if panes is None else set(panes.starts(times))
+    return {window for time in looked for window in windows.assign(time)}  # type: ignore[union-attr]
 
 
 def _before(columns: Columns, indices: Sequence[int], floor: float | None) -> list[int]:

@@ -46,7 +46,11 @@ class Writer:
 
     def blob(self, value: bytes) -> Writer:
         """The length, then the bytes."""
-        self.uint(len(value))
+        size = len(value)
+        if size < 128:  # as most are: states have thousands of these
+            self._out.append(size)
+        else:
+            self.uint(size)
         self._out += value
         return self
 

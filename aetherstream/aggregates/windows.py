@@ -80,6 +80,11 @@ class Hopping:
                 f"{what} puts each event into {-(-self.size // self.every)} windows: {MOST_WINDOWS} are the most"
             )
 
+    @property
+    def panes(self) -> Tumbling | None:
+        """The spans whose times belong to the same windows; None where windows do not begin and end together."""
+        return None if self.size % self.every else Tumbling(self.every, self.offset)
+
     def assign(self, time: float) -> tuple[Window, ...]:
         """The windows that a time belongs to, the earliest first."""
         last = (floor(time) - self.offset) // self.every * self.every + self.offset

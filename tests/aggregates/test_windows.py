@@ -50,6 +50,17 @@ def test_a_time_belongs_to_all_hopping_windows_around_it(time: float, size: int,
     assert list(windows.assign(time)) == containing(time, max(size, every), min(size, every), offset)
 
 
+@given(TIMES, st.integers(1, 20), st.integers(1, 30), st.integers(-100, 100))
+def test_times_of_one_pane_belong_to_the_same_windows(time: float, count: int, every: int, offset: int) -> None:
+    windows = Hopping(count * every, every, offset)
+    assert windows.panes is not None
+    assert windows.assign(time) == windows.assign(windows.panes.starts([time])[0])
+
+
+def test_windows_that_do_not_begin_and_end_together_have_no_panes() -> None:
+    assert Hopping(10, 4).panes is None
+
+
 @given(st.lists(TIMES), SIZES, OFFSETS)
 def test_starts_by_column_are_those_one_by_one(times: list[float], size: int, offset: int) -> None:
     windows = Tumbling(size, offset)

@@ -49,7 +49,12 @@ class TopK(Folding[Heavy]):
 
     def fold(self, column: Column, /) -> Heavy:
         """Count."""
-        return bounded(Heavy(Counter(map(canonical, column.values)), 0), self._capacity)
+        values = column.values
+        # Python holds True and 1 for equal, so they are written down before equal ones are taken together.
+        if column.kind is bool or (column.kind is None and bool in set(map(type, values))):
+            return bounded(Heavy(Counter(map(canonical, values)), 0), self._capacity)
+        counts = {canonical(value): count for value, count in Counter(values).items()}
+        return bounded(Heavy(counts, 0), self._capacity)
 
     def merge(self, a: Heavy, b: Heavy, /) -> Heavy:
         """Add up."""
