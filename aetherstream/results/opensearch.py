@@ -17,7 +17,7 @@ from aetherstream.sinks.base import Documents, Outcome
 
 REMEMBERS_REMOVED = "1h"
 """A late emission brings a deleted session back where OpenSearch does not know any more that it was deleted: by default
-after 60 s (`index.gc_deletes`). No function runs for an hour (AWS: 15 minutes)."""
+after 60 s (`index.gc_deletes`; seen on 3.8). No function runs for an hour (AWS: 15 minutes)."""
 
 _DATE = {"type": "date", "format": "strict_date_optional_time", "ignore_malformed": True}
 # Any scalar: a text to find, and a number to sort by and to aggregate where it is one.
