@@ -140,7 +140,7 @@ def _choose_rejections(
         record = user_record(unit, rejection.record, rejection.sub)
         if select is not None and not select(record):
             report.not_chosen += 1
-        elif held.in_quarantine(record):
+        elif held.in_quarantine(record) or (choice.frees and record in held.lacking):
             report.still_quarantined += 1
             refused.append(record)
             told[f"{rejection.stage}: {rejection.reason}"] += 1

@@ -68,6 +68,8 @@ class Held:
     """Event ids by the aggregate that lacks them, because their windows were closed; others have them."""
     refolded: dict[str, set[str]] = field(default_factory=dict)
     """Of those: event ids by the aggregate into which redrives have folded them since."""
+    lacking: set[str] = field(default_factory=set)
+    """`shard:sequence:sub`, and `shard:sequence`, of every user record of which an aggregate did not take an event."""
 
     def in_quarantine(self, name: str) -> bool:
         """Tell whether a user record (`shard:sequence[:sub]`) stands in the quarantine, alone or with its whole."""
@@ -100,10 +102,12 @@ class Held:
             return
         elif found.stage == "deliver":
             self.refused.setdefault(_sink_of(found), set()).add(found.event.event_id)
-        elif found.reason in FOR_ONE:
-            self.late.setdefault(found.where.split(".")[1], set()).add(found.event.event_id)
         else:
-            self.unfolded.add(found.event.event_id)
+            missing = (
+                self.late.setdefault(aggregate_of(found.where), set()) if found.reason in FOR_ONE else self.unfolded
+            )
+            missing.add(found.event.event_id)
+            self.lacking |= {found.id, _kinesis_record(found.id)}
 
     def add_refolded(self, found: _Refolded) -> None:
         """Note what a redrive folded though a sink held it."""
@@ -114,6 +118,11 @@ class Held:
         """Note a row of a spill."""
         if found.event is not None:
             self.spilled.setdefault(_sink_of(found), set()).add(found.event.event_id)
+
+
+def aggregate_of(where: str) -> str:
+    """The aggregate that a rejection of the stage `aggregate` names: `aggregates.<name>[.<output>]`."""
+    return where.split(".")[1]
 
 
 def _sink_of(found: _Envelope) -> str:

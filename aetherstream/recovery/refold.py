@@ -18,7 +18,7 @@ from aetherstream.objects import SUFFIX, Target, compressor
 from aetherstream.quarantine import json_line
 from aetherstream.records import KinesisRecords, Rejection
 from aetherstream.recovery.choice import Choice, user_record
-from aetherstream.recovery.held import Held
+from aetherstream.recovery.held import Held, aggregate_of
 from aetherstream.recovery.redrive_report import RedriveReport
 
 _COMPRESS = compressor("gzip", 3)
@@ -99,7 +99,7 @@ def _noted(
 ) -> list[dict[str, Any]]:
     events = choice.prepared.events
     refused = {_event_id(each) for each in gathered.rejections if each.reason not in FOR_ONE}
-    gone = {(each.where.split(".")[1], _event_id(each)) for each in gathered.rejections if each.reason in FOR_ONE}
+    gone = {(aggregate_of(each.where), _event_id(each)) for each in gathered.rejections if each.reason in FOR_ONE}
     noted = []
     for index, event_id in enumerate(events.ids):
         if event_id in refused or not held.was_refused(event_id):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Self, TypeVar
 
 from aetherstream.core import Core
+from aetherstream.delivery.aggregates.places import Address, WindowPlace
+from aetherstream.delivery.aggregates.state import Mark, State, Write, Written
 from aetherstream.delivery.progress import Progress
 from aetherstream.delivery.put import Head
 from aetherstream.delivery.reader import Listed
+from aetherstream.errors import Retryable
 from aetherstream.quarantine import Quarantine
 from aetherstream.recovery.redrive import Redriver
 from aetherstream.testing.builders import START
+from aetherstream.testing.states import MemoryStates, MemoryWindows
 from aetherstream.testing.stores import InlineExecutor, MemoryObjects, MemoryProgress
 from tests.engine.harness import Bench
 
@@ -97,6 +102,38 @@ class Watched:
 
 
 @dataclass
+class WatchedStates(MemoryStates):
+    """A state table as one process sees it; each write is a request."""
+
+    effects: Effects = field(default_factory=Effects)
+
+    def read(self, addresses: Collection[Address], /) -> dict[Address, State]:
+        return self.effects.run(lambda: super(WatchedStates, self).read(addresses))
+
+    def write(self, writes: Sequence[Write], /) -> Written:
+        written = Written()
+        for one in writes:
+            try:
+                written.add(self.effects.run(partial(super().write, [one])))
+            except Retryable as error:
+                written.failed[one.address] = error
+        return written
+
+
+@dataclass
+class WatchedWindows(MemoryWindows):
+    """What is known about windows, as one process sees it."""
+
+    effects: Effects = field(default_factory=Effects)
+
+    def begin(self, places: Sequence[WindowPlace], shard: str, /) -> set[WindowPlace]:
+        return self.effects.run(lambda: super(WatchedWindows, self).begin(places, shard))
+
+    def marks(self, places: Collection[WindowPlace], /) -> dict[WindowPlace, Mark]:
+        return self.effects.run(lambda: super(WatchedWindows, self).marks(places))
+
+
+@dataclass
 class Recovery(Bench):
     """One pipeline in memory; `redriver()` is a process that redrives."""
 
@@ -118,7 +155,7 @@ class Recovery(Bench):
             core or Core(self.decoder, sinks=self.sinks, transform=self.transform, columns=self._reader(), **self.core),
             quarantine=Quarantine(bucket="data", prefix="quarantine", pipeline="flights"),
             record_sinks=self.record_sinks,
-            aggregation=self.aggregation(),
+            aggregation=self.aggregation() if watched is None else self.seen(watched).aggregation(),
             store=watched or self.objects,
             archive=watched or self.objects,
             progress=watched or self.progress,
@@ -128,6 +165,12 @@ class Recovery(Bench):
             version=lambda: version,
             **changes,
         )
+
+    def seen(self, watched: Watched) -> Self:
+        """This bench as one process sees it."""
+        states = WatchedStates(self.states.items, effects=watched.effects)
+        windows = WatchedWindows(self.windows.begun, self.windows.closed, effects=watched.effects)
+        return replace(self, objects=watched, progress=watched, states=states, windows=windows)
 
     def watched(self, effects: Effects) -> Watched:
         return Watched(self.objects, self.progress, effects)
