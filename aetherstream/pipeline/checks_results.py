@@ -62,7 +62,7 @@ def check_logs(
     results: Iterable[Stored],
     document: Document,
 ) -> None:
-    """Note whoever has the redo logs among its objects."""
+    """Note whoever has the redo logs among its objects, or its objects among them."""
     logs = f"{file.pipeline}/{LOGS}"
     places: list[Stored] = [*results, (("quarantine", "s3"), quarantine.bucket, str(quarantine.prefix))]
     for name, sink in sinks.items():
@@ -70,10 +70,11 @@ def check_logs(
             kind, objects = sink.objects
             places.append((("sinks", name, kind), objects.bucket, str(objects.prefix)))
     for path, bucket, prefix in places:
-        if bucket == quarantine.bucket and f"{logs}/".startswith(f"{prefix}/"):
+        inside = f"{logs}/".startswith(f"{prefix}/") or f"{prefix}/".startswith(f"{logs}/")
+        if bucket == quarantine.bucket and inside:
             document.add(
                 (*path, "prefix"),
-                f"{prefix!r} holds {logs!r}, where aggregates keep their logs: readers would mix them",
+                f"{prefix!r} and {logs!r}, with the aggregates' logs, lie in one another; readers would mix them",
             )
 
 

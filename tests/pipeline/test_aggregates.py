@@ -396,10 +396,10 @@ pipeline: p
         "8:5 aggregates.hours.windw: unknown key (did you mean 'window'?)",
         "9:15 aggregates.hours.lateness: expected a duration, got 'long'; for example 10m",
         (
-            "10:15 aggregates.hours.outputs.flights: 'kind' is missing: What is made of the events of a group and window,"
-            " or of their values."
+            "10:15 aggregates.hours.outputs.flights: 'kind' is missing: What is made of the events of a group and"
+            " window, or of their values."
         ),
-        "10:41 aggregates.hours.outputs.mean.off: unknown key (did you mean 'of'?)",
+        "10:47 aggregates.hours.outputs.mean.off: unknown key (did you mean 'of'?)",
         "11:5 aggregates.hours.rank: 'most' is missing: How many groups.",
         "13:10 aggregates.hours.to.archiv: there is no sink 'archiv' (did you mean 'archive'?)",
         "13:32 aggregates.hours.to.archive.index: belongs to `opensearch` sinks; this one is `s3`",
