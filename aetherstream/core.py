@@ -114,12 +114,6 @@ class Core:
         made.sinks, made.places = tuple(sinks), tuple(places)
         return made
 
-    def reading(self, columns: ColumnReader | None) -> Core:
-        """The same steps for other aggregates."""
-        made = copy(self)
-        made._columns = columns
-        return made
-
     def prepare(
         self,
         batch: KinesisRecords,

@@ -13,12 +13,11 @@ import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from aetherstream.aggregates.aggregate import expressions
-from aetherstream.aggregates.columns import ColumnReader
 from aetherstream.aggregates.declaration import Declaration
 from aetherstream.aggregates.windows import Tumbling, Window
 from aetherstream.app import fetcher
 from aetherstream.compose import core_of, tables_of
+from aetherstream.compose_aggregates import declarations_of
 from aetherstream.core import Core, Prepared, collector_paused
 from aetherstream.decode import read_batch
 from aetherstream.errors import AetherStreamError, ConfigurationError
@@ -53,12 +52,12 @@ class WindowApp:
         refresh: Callable[[], Sequence[str]] = tuple,
         dry_run: bool = False,
     ) -> None:
-        """`declarations`: with `state: lambda`; `outlets`: by aggregate; `refresh`: of the reference tables, gives
-        warnings.
+        """`declarations`: with `state: lambda`; `core`: reads what they need; `outlets`: by aggregate; `refresh`: of
+        the reference tables, gives warnings.
         """
         self._pipeline = pipeline
         self._aggregates = [one.aggregate for one in declarations]
-        self._core = core.reading(ColumnReader(expressions(self._aggregates)))
+        self._core = core
         self._fold = WindowFold(declarations, [sink.name for sink in core.sinks])
         self._length = length_of(declarations)
         self._outlets = outlets
@@ -211,14 +210,12 @@ def window_app_of(
     dry_run: bool = False,
 ) -> WindowApp:
     """Compose the function of a pipeline with the outlets it is to use."""
-    core = core_of(pipeline, tables, secrets)
+    core = core_of(pipeline, tables, secrets, aggregates="lambda")
     return WindowApp(pipeline.name, core, declarations, outlets, refresh=tables.refresh, dry_run=dry_run)
 
 
 def kept_by_lambda(pipeline: Pipeline) -> list[Declaration]:
     """The aggregates with `state: lambda`. Raises ConfigurationError where there is none."""
-    from aetherstream.compose_aggregates import declarations_of
-
     found = [one for one in declarations_of(pipeline) if one.store == "lambda"]
     if not found:
         raise ConfigurationError(

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,17 +15,20 @@ import pytest
 
 from aetherstream.aggregates.aggregate import Aggregate
 from aetherstream.aggregates.windows import Tumbling
-from aetherstream.core import Core
+from aetherstream.compose import tables_of
 from aetherstream.errors import ConfigurationError, Rejected, Retryable
 from aetherstream.local.esm import FunctionError, Invoke, MappingSettings, Result, Returned, StreamRecord, kinesis_event
 from aetherstream.local.esm import Mapping as SourceMapping
 from aetherstream.local.esm.window import STATE_LIMIT
 from aetherstream.managed import combine
+from aetherstream.pipeline import load
 from aetherstream.results.parts import Row, Sent
 from aetherstream.results.rows import document
-from aetherstream.testing.builders import SHARD, START, STREAM, JsonLists
-from aetherstream.window_app import WindowApp, length_of
-from tests.managed.support import AIRCRAFT, COUNT, DELAY, aggregate, archive, declared
+from aetherstream.settings import from_environment
+from aetherstream.testing.builders import SHARD, START, STREAM
+from aetherstream.window_app import WindowApp, kept_by_lambda, length_of, start_window, window_app_of
+from tests.managed.support import AIRCRAFT, COUNT, DELAY, aggregate, core, declared
+from tests.pipeline.writing import write
 
 OWN = aggregate(COUNT, DELAY)
 SETTINGS = MappingSettings(
@@ -72,8 +76,7 @@ class Newest:
 
 def app(outlet: Newest, *aggregates: Aggregate, **options: Any) -> WindowApp:
     own = aggregates or (OWN,)
-    core = Core(JsonLists(), sinks=[archive()])
-    return WindowApp("flights", core, declared(*own), {one.name: [outlet] for one in own}, **options)
+    return WindowApp("flights", core(*own), declared(*own), {one.name: [outlet] for one in own}, **options)
 
 
 CONTEXT: Any = SimpleNamespace(aws_request_id="request-1", get_remaining_time_in_millis=lambda: 60_000)
@@ -286,3 +289,44 @@ def test_aggregates_of_one_function_have_windows_of_one_length() -> None:
     with pytest.raises(ConfigurationError, match="one length"):
         length_of(declared(OWN, other))
     assert length_of(declared(OWN, aggregate(name="third"))) == 60
+
+
+PIPELINE = """\
+pipeline: flights
+event_time: {field: at}
+sinks:
+  archive: {s3: {bucket: data}}
+  search: {opensearch: {endpoint: "https://search.example", index: flights}}
+quarantine: {s3: {bucket: data}}
+aggregates:
+  hours: {group_by: [carrier], window: {tumbling: 1h}, outputs: {n: count}}
+  delays:
+    group_by: [carrier]
+    window: {tumbling: 60s}
+    state: lambda
+    outputs: {n: count, delay: {kind: sum, of: delay}}
+    to: {search: {index: delays}}
+"""
+
+
+def test_a_pipeline_file_says_which_aggregates_lambda_keeps(tmp_path: Path) -> None:
+    pipeline = load(write(tmp_path, PIPELINE), {})
+    declarations = kept_by_lambda(pipeline)
+    assert [one.name for one in declarations] == ["delays"]
+    outlet = Newest()
+    tables = tables_of(pipeline, lambda uri: Path(uri).read_bytes())
+    function = window_app_of(pipeline, declarations, tables, {"delays": [outlet]}, {})
+    Run(function, outlet, [at(1, 0, at="2025-11-21T07:00:00Z"), at(2, 1), at(3, 2, at="2020-01-01T00:00:00Z")]).to_the_end()
+    assert [(row.group, row.values) for row in outlet.rows.values()] == [({"carrier": "AA"}, {"n": 2, "delay": 2})]
+
+
+def test_a_pipeline_without_such_aggregates_has_no_use_for_the_function(tmp_path: Path) -> None:
+    pipeline = load(write(tmp_path, PIPELINE.replace("state: lambda", "state: dynamodb")), {})
+    with pytest.raises(ConfigurationError, match="declares no aggregate with `state: lambda`"):
+        kept_by_lambda(pipeline)
+
+
+def test_the_template_and_the_pipeline_file_have_to_agree(tmp_path: Path) -> None:
+    variables = {"AETHERSTREAM_PIPELINE": str(write(tmp_path, PIPELINE)), "AETHERSTREAM_WINDOW_SECONDS": "300"}
+    with pytest.raises(ConfigurationError, match=r"have windows of 60 s, but the template's .* has 300 s"):
+        start_window(from_environment(variables))
