@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
-from .aggregate import Key
+if TYPE_CHECKING:
+    from .aggregate import Key
 
 LONGEST_ID = 512
 """OpenSearch: most bytes of an `_id`."""
