@@ -67,16 +67,27 @@ def declaration(name: str, written: DeclaredAggregate, note: Note) -> Declaratio
 
 
 def note_mistakes(aggregates: Mapping[str, DeclaredAggregate], document: Document) -> None:
-    """Note what can't be made of the aggregates of a file: accumulators, expressions, states of some size."""
+    """Note what can't be made of the aggregates of a file: expressions, accumulators, states of some size."""
     for name, written in aggregates.items():
         path: Path = ("aggregates", name)
+
+        def note(at: Path, error: ConfigurationError, path: Path = path) -> None:
+            document.add((*path, *at), str(error))
+
         for at, text in expressions_of(written):
             try:
                 compile_expression(text)
             except ExpressionError as error:
-                document.add((*path, *at), str(error))
-        if not document.lost(path) and not any(mistake.path[:2] == path for mistake in document.mistakes):
-            declaration(name, written, lambda at, error, path=path: document.add((*path, *at), str(error)))  # type: ignore[misc]
+                note(at, error)
+        for each, output in written.full_outputs.items():
+            if _is_sound((*path, "outputs", each), document):
+                _output(each, output, note)
+        if _is_sound(path, document):
+            declaration(name, written, note)
+
+
+def _is_sound(path: Path, document: Document) -> bool:
+    return not document.lost(path) and not any(one.path[: len(path)] == path for one in document.mistakes)
 
 
 def expressions_of(written: DeclaredAggregate) -> Iterator[tuple[Path, str]]:
