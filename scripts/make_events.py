@@ -17,6 +17,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from aetherstream.aggregates.aggregate import Key
+from aetherstream.aggregates.windows import Window
+from aetherstream.delivery.aggregates.places import GroupPlace, Scope
+from aetherstream.delivery.aggregates.statements import key_of, window_text
 from aetherstream.producer.aggregate import encode
 from aetherstream.producer.model import UserRecord
 
@@ -185,6 +189,71 @@ def drain() -> dict[str, Any]:
     }
 
 
+def closer() -> dict[str, Any]:
+    """The minute's call of the closer function, as EventBridge Scheduler makes it where the schedule has no input."""
+    schedule = "arn:aws:scheduler:us-east-1:123456789012:schedule/default/aetherstream-CloserSchedule"
+    return drain() | {"id": "b0f3a7c1-52de-4a7e-9d0f-3d2a3d6a1c55", "resources": [schedule]}
+
+
+def emitter() -> dict[str, Any]:
+    """Three changes of the state table: a state that is new, one that goes on, and one whose time had come."""
+    table = "arn:aws:dynamodb:us-east-1:123456789012:table/aetherstream-StateTable"
+    scope = Scope("flights#aetherstream", "carrier_hours", "4f1c2a9d0b7e")
+    key = Key(scope.aggregate, Window(1357034400, 1357038000), '["UA"]')
+    keys = key_of(GroupPlace(scope, key).address("shardId-000000000000"))
+    about = {"group": {"S": key.group}, "window": {"S": window_text(key.window)}}
+    first, second = (
+        {**keys, "k": {"N": str(k)}, "acc": {"B": base64.b64encode(acc).decode()}, **about}
+        for k, acc in ((1545084651000, b"\x01\x01"), (1545084651001, b"\x01\x02"))
+    )
+    went = {"userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"}}
+    changes: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
+        ("INSERT", {"NewImage": first}, {}),
+        ("MODIFY", {"NewImage": second, "OldImage": first}, {}),
+        ("REMOVE", {"OldImage": second}, went),
+    )
+    return {
+        "Records": [
+            {
+                "eventID": f"c4ca4238a0b923820dcc509a6f75849{number}",
+                "eventName": name,
+                "eventVersion": "1.1",
+                "eventSource": "aws:dynamodb",
+                "awsRegion": "us-east-1",
+                "dynamodb": {
+                    "ApproximateCreationDateTime": FIRST_ARRIVAL + number,
+                    "Keys": keys,
+                    "SequenceNumber": str(4421584500000000017450439091 + number),
+                    "SizeBytes": len(json.dumps(images)),
+                    "StreamViewType": "NEW_AND_OLD_IMAGES",
+                    **images,
+                },
+                **who,
+                "eventSourceARN": f"{table}/stream/2018-12-17T22:00:00.000",
+            }
+            for number, (name, images, who) in enumerate(changes)
+        ]
+    }
+
+
+def window() -> dict[str, Any]:
+    """Ten flights in one of Lambda's own windows: the first batch of it, which has no state yet."""
+    batch = good()
+    arn = batch["Records"][0]["eventSourceARN"]
+    start = datetime.fromtimestamp(FIRST_ARRIVAL // 60 * 60, UTC)
+    return batch | {
+        "window": {
+            "start": start.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "end": (start + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        },
+        "state": {},
+        "shardId": "shardId-000000000000",
+        "eventSourceARN": arn,
+        "isFinalInvokeForWindow": False,
+        "isWindowTerminatedEarly": False,
+    }
+
+
 def loader() -> dict[str, Any]:
     """Two messages of the load queue, as Lambda hands them over: S3's test of the queue, and a staged object."""
     test = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2018-12-17T22:44:00.000Z", "Bucket": "data"}
@@ -230,6 +299,9 @@ EVENTS = {
     "partial-failure.json": partial_failure,
     "empty.json": empty,
     "drain.json": drain,
+    "emitter.json": emitter,
+    "closer.json": closer,
+    "window.json": window,
     "loader.json": loader,
 }
 
