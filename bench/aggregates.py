@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from aetherstream.aggregates.accumulators import make
@@ -66,27 +69,71 @@ class Fold:
         return len(fold(self.aggregate, columns, watermark=START - 3600).partials)
 
 
-SUBJECTS: dict[str, Callable[[Events], int]] = {"fold-bare": bare, "fold": Fold()}
-"""Name → subject; both take `events()` and give the number of groups."""
+class Bytewax:
+    """bytewax's `fold_window`, by one worker in this process; its input is keyed and has its times as it wants them."""
+
+    def __init__(self) -> None:
+        # Nothing of ours needs it, so no type checker finds it.
+        names = ("bytewax.operators", "bytewax.operators.windowing", "bytewax.testing", "bytewax.dataflow")
+        self._operators, self._windowing, self._testing, dataflow = map(import_module, names)
+        self._dataflow = dataflow.Dataflow
+        self._keyed: list[tuple[str, tuple[float, datetime]]] = []
+
+    def prepare(self, batch: Events) -> None:
+        """Key the events, outside of what is measured."""
+        values, times = batch
+        self._keyed = [
+            (event["device"], (event["temperature"], datetime.fromtimestamp(time, UTC)))
+            for event, time in zip(values, times, strict=True)
+        ]
+
+    def __call__(self, _: Events) -> int:
+        out: list[Any] = []
+        flow = self._dataflow("bench")
+        source = self._testing.TestingSource(self._keyed, batch_size=len(self._keyed))
+        clock = self._windowing.EventClock(lambda value: value[1], timedelta(seconds=10))
+        hour = self._windowing.TumblingWindower(timedelta(hours=1), datetime.fromtimestamp(START, UTC))
+        keyed = self._operators.input("events", flow, source)
+        # The merger is for sessions; `ordered=False` spares it the sorting by time.
+        folded = self._windowing.fold_window("fold", keyed, clock, hour, list, _folded, max, ordered=False)
+        results = self._operators.map("results", folded.down, _result)
+        self._operators.output("out", results, self._testing.TestingSink(out))
+        self._testing.run_main(flow)
+        return len(out)
 
 
-def main() -> None:
-    """Run both in turn and say how they compare; for looking, `make bench` measures."""
-    import statistics
-    import time
-
-    batch = events()
-    seconds: dict[str, list[float]] = {name: [] for name in SUBJECTS}
-    for _ in range(25):
-        for name, subject in SUBJECTS.items():
-            started = time.perf_counter()
-            subject(batch)
-            seconds[name].append(time.perf_counter() - started)
-    ratio = statistics.median(a / b for a, b in zip(seconds["fold"], seconds["fold-bare"], strict=True))
-    for name, found in seconds.items():
-        print(f"{name:10} {statistics.median(found) * 1000:6.2f} ms")
-    print(f"ratio      {ratio:6.2f}")
+def _folded(group: list[float], event: tuple[float, datetime]) -> list[float]:
+    value = event[0]
+    if not group:
+        return [1, value, value, value]
+    group[0] += 1
+    group[1] += value
+    if value < group[2]:
+        group[2] = value
+    if value > group[3]:
+        group[3] = value
+    return group
 
 
-if __name__ == "__main__":
-    main()
+def _result(item: tuple[str, tuple[int, list[float]]]) -> dict[str, float]:
+    _, (_, group) = item
+    return {"count": group[0], "sum": group[1], "min": group[2], "max": group[3], "mean": group[1] / group[0]}
+
+
+NAMES = {
+    "fold-bare": ("fold-bare", "10,000 events into 600 groups by a bare dict loop: count, sum, min, max, mean"),
+    "fold": ("fold-bare", "the same by the accumulators: checked values, exact sums in any order, partials that merge"),
+}
+PEER = {"fold-bytewax": ("fold-bare", "the same by bytewax's fold_window, one worker")}
+
+
+def subjects() -> dict[str, tuple[str, str]]:
+    """What can be measured here: the peer where it is installed, which takes 8 MB and is nothing of ours."""
+    return NAMES | (PEER if find_spec("bytewax") is not None else {})
+
+
+def subject(name: str) -> Callable[[Events], int]:
+    """Make a subject; all take `events()` and give the number of groups."""
+    if name == "fold-bytewax":
+        return Bytewax()
+    return bare if name == "fold-bare" else Fold()

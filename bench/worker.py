@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench import data, subjects, warehouse
+from bench import aggregates, data, subjects, warehouse
 
 
 def main() -> None:
@@ -29,12 +29,22 @@ def main() -> None:
 
         serve(loads.Overhead() if name == "loader" else loads.Into(name), {})
         return
+    if name.startswith("fold"):
+        fold, batch = aggregates.subject(name), aggregates.events()
+        getattr(fold, "prepare", lambda _: None)(batch)
+        serve(fold, batch)
+        return
     if name == "checks":
         serve(warehouse.Checks(), {})
         return
     payloads = data.payloads()
     event = data.aggregated(payloads) if name.endswith("-kpl") else data.plain(payloads)
     del payloads
+    if name == "engine-aggregates":
+        from bench import aggregating
+
+        serve(aggregating.Aggregating(), event)
+        return
     engine = subjects.Engine() if name.startswith("engine") else None
     if name.startswith(("archive", "staging")):
         serve(warehouse.Staging(name), event)
