@@ -112,7 +112,7 @@ def start(settings: Settings | None = None) -> App:
         store, ledger = S3Store(s3), _ledger(pipeline, settings, session)
         record_sinks = record_sinks_of(pipeline, session, telemetry.logger.warning)
         standbys = _standbys(pipeline, settings, session)
-        aggregation = _aggregation(pipeline, settings, session, s3, executor)
+        aggregation = aggregation_for(pipeline, settings, session, s3, executor)
     engine = engine_of(
         pipeline,
         tables,
@@ -183,7 +183,7 @@ def _standbys(pipeline: Pipeline, settings: Settings, session: boto3.Session) ->
     }
 
 
-def _aggregation(
+def aggregation_for(
     pipeline: Pipeline, settings: Settings, session: boto3.Session, s3: Any, executor: Executor
 ) -> Aggregation | None:
     """Make what folds events into the aggregates whose states are in the state table; None where there is none."""

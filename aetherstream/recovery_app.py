@@ -12,7 +12,8 @@ from typing import Any
 import boto3
 from msgspec import UnsetType
 
-from aetherstream.app import fetcher, record_sinks_of, version_of
+from aetherstream.aggregation import Aggregation
+from aetherstream.app import aggregation_for, fetcher, record_sinks_of, version_of
 from aetherstream.compose import buckets_of, core_of, quarantine_of, spills_of, tables_of
 from aetherstream.core import Core
 from aetherstream.decode import Decoder
@@ -82,6 +83,7 @@ def start_recovery(settings: Settings | None = None) -> RecoveryApp:
         require_bucket(s3, bucket)
     progress = DynamoProgress(session.client("dynamodb", config=CLIENT), progress_table(settings))
     kinesis = session.client("kinesis", config=CLIENT)
+    executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="aetherstream")
     service = service_of(
         pipeline,
         tables,
@@ -89,9 +91,10 @@ def start_recovery(settings: Settings | None = None) -> RecoveryApp:
         store=S3Store(s3),
         reader=S3Reader(s3),
         progress=progress,
-        executor=ThreadPoolExecutor(WORKERS, thread_name_prefix="aetherstream"),
+        executor=executor,
         reread=lambda letter: reread(StreamReader(kinesis, letter.stream, sleep=time.sleep), letter),
         record_sinks=record_sinks_of(pipeline, session, telemetry.logger.warning),
+        aggregation=aggregation_for(pipeline, settings, session, s3, executor),
     )
     return RecoveryApp(service, tables, telemetry)
 
@@ -107,6 +110,7 @@ def service_of(
     executor: Executor,
     reread: Reread,
     record_sinks: Sequence[RecordSink] = (),
+    aggregation: Aggregation | None = None,
     clock: Callable[[], float] = time.time,
     new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
 ) -> Service:
@@ -141,6 +145,7 @@ def service_of(
             progress=progress,
             spills=[spill.target for spill in spills_of(pipeline).values()],
             record_sinks=record_sinks,
+            aggregation=aggregation,
             executor=executor,
             clock=clock,
             owner=owner,
