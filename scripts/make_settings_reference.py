@@ -38,12 +38,16 @@ MEANINGS = {
     "AETHERSTREAM_REDSHIFT_TLS": "`off` on one machine (`BuildFor=host`), `on` everywhere else.",
     "AETHERSTREAM_REDSHIFT_STAGING": "Below which prefix the objects to load have to be staged, so that they are"
     " announced; empty where there is no Redshift.",
+    "AETHERSTREAM_STATE_TABLE": "DynamoDB table with the states of aggregates; empty with `AggregatesEnabled=false`.",
+    "AETHERSTREAM_SINGLE_WRITES": "`true` on one machine (`BuildFor=host`): each state is written by itself, because"
+    " the emulator's table streams don't tell of statements.",
     "LAMBDA_TASK_ROOT": "Folder of the package, set by Lambda; the pipeline file is looked up in it.",
-    "AETHERSTREAM_STREAM": "ARN of the stream; of the recovery and the loader function only.",
+    "AETHERSTREAM_STREAM": "ARN of the stream; of the recovery, the loader, the emitter and the closer function only.",
     "AETHERSTREAM_DEAD_LETTERS": "The bucket of the dead letters; of the recovery function only.",
     "AETHERSTREAM_FUNCTION": "The stream function, whose dead letters these are; of the recovery function only.",
     "AETHERSTREAM_LOAD_QUEUE": "URL of the queue of staged objects; of the loader function only.",
     "AETHERSTREAM_LOAD_DEAD_LETTERS": "URL of the queue for messages that can't be understood; of the loader only.",
+    "AETHERSTREAM_WINDOW_SECONDS": "Length of Lambda's own windows; of the window function only.",
     "POWERTOOLS_SERVICE_NAME": "`service` in every log line and metric.",
     "POWERTOOLS_METRICS_NAMESPACE": "CloudWatch namespace of the metrics.",
     "POWERTOOLS_LOG_LEVEL": "Level of the function's own log.",
@@ -140,7 +144,8 @@ def _values(about: dict[str, Any]) -> str:
 def _variables(template: dict[str, Any]) -> str:
     set_by = {
         name: value
-        for function in ("LoaderFunction", "RecoveryFunction")  # where they differ, the second is for all but one
+        # Where they differ, the last one is for most.
+        for function in ("LoaderFunction", "WindowFunction", "CloserFunction", "RecoveryFunction")
         for name, value in template["Resources"][function]["Properties"]["Environment"]["Variables"].items()
     }
     found = variables_read() | set(set_by)

@@ -1,10 +1,11 @@
 """What the template makes and grants for aggregates."""
 
+import re
 from typing import Any
 
 import pytest
 
-from tests.deployment.cloudformation import defaults, made, refused, rendered
+from tests.deployment.cloudformation import ROOT, defaults, made, refused, rendered
 
 Template = dict[str, Any]
 
@@ -18,7 +19,9 @@ NETWORK = {"VpcSubnetIds": "subnet-0123456789abcdef0", "VpcSecurityGroupIds": "s
 OFF = {"AggregatesEnabled": "false"}
 WINDOWS = {"LambdaWindowsEnabled": "true"}
 
-ALARMS = ["CloserFailedAlarm", "EmitterAgeAlarm", "EmitterFailedAlarm", "WatermarkLagAlarm"]
+OF_LAMBDA = ["CloserFailedAlarm", "EmitterAgeAlarm", "EmitterFailedAlarm"]
+OWN = ["ClosingHinderedAlarm", "ResultsRefusedAlarm", "WatermarkLagAlarm", "WindowsGivenUpAlarm"]
+ALARMS = sorted([*OF_LAMBDA, *OWN])
 PARTS = [
     "CloserFunction",
     "CloserFunctionRole",
@@ -124,7 +127,8 @@ def test_the_functions_are_built_and_set_up_as_the_stream_function_is(template: 
     assert [function[each] for each in same] == [stream[each] for each in same]
     assert found[name]["Metadata"] == found["StreamFunction"]["Metadata"]
     assert function["Handler"] == f"handlers.{name.removesuffix('Function').lower()}.handler"
-    own = {} if name == "WindowFunction" else {"AETHERSTREAM_STREAM": arn("Stream")}
+    window = {"AETHERSTREAM_WINDOW_SECONDS": {"Ref": "LambdaWindowInSeconds"}}
+    own = window if name == "WindowFunction" else {"AETHERSTREAM_STREAM": arn("Stream")}
     assert function["Environment"]["Variables"] == stream["Environment"]["Variables"] | own
 
 
@@ -274,6 +278,20 @@ def test_the_schedule_may_call_the_closer_and_nothing_else(template: Template) -
 def test_alarms_are_sent_to_the_topic_if_there_is_one(template: Template, name: str) -> None:
     quiet, loud = properties(template, name), properties(template, name, AlarmTopicArn=TOPIC)
     assert (quiet["AlarmActions"], loud["AlarmActions"]) == ([], [{"Ref": "AlarmTopicArn"}])
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_what_the_alarms_ask_for_is_published(template: Template, name: str) -> None:
+    query = properties(template, name)["Metrics"][0]["Expression"]["Fn::Sub"]
+    [metric] = re.findall(r"^SELECT (?:SUM|MAX)\((\w+)\) FROM \"\$\{MetricsNamespace\}\" WHERE service = ", query)
+    assert f'"{metric}"' in (ROOT / "aetherstream/emission/telemetry.py").read_text()
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_alarms_say_where_to_read_on(template: Template, name: str) -> None:
+    page = "docs/operations/aggregates.md"
+    assert page in properties(template, name)["AlarmDescription"]["Fn::Sub"]
+    assert f"**`{name}`**" in (ROOT / page).read_text()
 
 
 def test_the_age_of_changes_is_compared_in_seconds(template: Template) -> None:
