@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from aetherstream.errors import ConfigurationError, Retryable
 from aetherstream.loader.by_hand import ByHand
+from aetherstream.objects import key_by_bytes
 from aetherstream.testing.stores import MemoryObjects
 from aetherstream.warehouse.ddl import Change, Differences, Refusal
 from tests.loader.tables import AT, Queue, Table, failed, key, loaded, location, stage, target
@@ -22,12 +24,13 @@ class World:
         self.table = Table()
         self.queue = Queue()
         self.objects = MemoryObjects()
+        self.target = target()
         self.seconds = 900.0
         self.bounds: dict[str, Any] = {}
         """Smaller ones than the loader's, where a test needs them."""
 
     def answer(self, do: str, **request: Any) -> dict[str, Any]:
-        made = ByHand("flights", [(target(), self.table)], reader=self.objects, queue=self.queue, **self.bounds)
+        made = ByHand("flights", [(self.target, self.table)], reader=self.objects, queue=self.queue, **self.bounds)
         return made.answer({"do": do, **request}, lambda: self.seconds)
 
     def sink(self, do: str, **request: Any) -> dict[str, Any]:
@@ -218,6 +221,24 @@ def test_backfill_announces_what_the_ledger_does_not_know(world: World) -> None:
         "after": None,
     }
     assert world.queue.announced == [location("c"), location("d")]
+
+
+def test_a_backfill_of_results_announces_objects_that_are_named_by_their_bytes(world: World) -> None:
+    world.target = replace(target(), sink="aggregates.hours.to.warehouse", final_at_once=True)
+    keys = sorted(key_by_bytes(world.target.staging, body) for body in (b"1", b"2"))
+    for each in keys:
+        world.objects.put("data", each, b"x" * 100, {}, if_match=None)
+    stage(world.objects, "of-a-shard")
+    world.table.ledger = ledger(loaded(f"data/{keys[0]}"))
+    told = world.sink("backfill", sink="aggregates.hours.to.warehouse")
+    assert {name: told[name] for name in ("staged", "others", "loaded", "missing", "announced")} == {
+        "staged": 2,
+        "others": 1,
+        "loaded": 1,
+        "missing": 1,
+        "announced": 1,
+    }
+    assert world.queue.announced == [f"data/{keys[1]}"]
 
 
 def test_a_dry_backfill_announces_nothing(world: World) -> None:

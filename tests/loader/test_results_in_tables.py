@@ -22,6 +22,7 @@ from aetherstream.local.redshift.data_api import LocalDataApi
 from aetherstream.results.parts import Outlet, Row, Sent
 from aetherstream.results.redshift import RedshiftOutlet
 from aetherstream.testing.results import NEW_YEAR, OutletContract, row, shown, taken_back
+from aetherstream.warehouse.ddl import Differences
 from aetherstream.warehouse.options import LoadTarget
 from aetherstream.warehouse.sql import Style
 from tests.loader.data_api.bench import DataBench
@@ -158,6 +159,7 @@ def test_a_session_that_a_late_event_united_is_a_tombstone(any_bench: Bench, sty
         (second.id, 11, None, True, None),
     ]
     assert hours.stored() == shown(united)
+    assert hours.warehouse.compare(SECONDS) == Differences()
 
 
 history = [*(row("AA", version) for version in (2, 4, 5)), taken_back(row("AA"), 7), row("UA", 3), row("UA", 8)]
