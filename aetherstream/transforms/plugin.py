@@ -21,8 +21,8 @@ class PluginError(ConfigurationError):
     """A Python step cannot be imported."""
 
 
-def load(reference: str) -> Callable[..., Any]:
-    """Import `module:function`.
+def load(reference: str, what: str = "function") -> Callable[..., Any]:
+    """Import `module:function`; `what` it is, for messages.
 
     Raises:
         PluginError: no such module or function, the import fails, or it is nothing that can be called with an event.
@@ -34,9 +34,9 @@ def load(reference: str) -> Callable[..., Any]:
     function = getattr(module, name, None)
     if function is None:
         own = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
-        raise PluginError(f"{module_name} has no function {name!r}{nearest(name, own)}")
+        raise PluginError(f"{module_name} has no {what} {name!r}{nearest(name, own)}")
     if not callable(function):
-        raise PluginError(f"{reference} is a {type(function).__name__}, no function")
+        raise PluginError(f"{reference} is a {type(function).__name__}, no {what}")
     if inspect.iscoroutinefunction(function):
         raise PluginError(f"{reference} is an async function: a step is a plain one, it does no I/O")
     return function  # type: ignore[no-any-return]

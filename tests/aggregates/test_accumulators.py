@@ -105,7 +105,7 @@ def test_every_kind_is_in_the_table() -> None:
         ("quantiles", {"max_bins": 1}, "max_bins is 1; it can be 64 to 8192"),
         ("top_k", {"k": 0}, "k is 0"),
         ("top_k", {"k": 10, "capacity": 5}, "capacity 5"),
-        ("custom", {"reference": "tests.aggregates.support:Nobody"}, "has no function 'Nobody'"),
+        ("custom", {"reference": "tests.aggregates.support:Nobody"}, "has no class 'Nobody'"),
         (
             "custom",
             {"reference": "tests.aggregates.support:Unmergeable"},

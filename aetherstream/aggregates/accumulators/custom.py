@@ -33,7 +33,7 @@ class Custom(Folding[Any]):
     def __init__(self, reference: str, arguments: Mapping[str, Any] | None = None) -> None:
         arguments = dict(arguments or {})
         try:
-            own: Accumulator[Any] = load(reference)(**arguments)
+            own: Accumulator[Any] = load(reference, "class")(**arguments)
         except TypeError as error:
             raise ConfigurationError(f"{reference} can't be made with {arguments}: {error}") from error
         missing = [name for name in METHODS if not callable(getattr(own, name, None))]
