@@ -8,6 +8,7 @@ class TestSearch(OutletContract):
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -215,6 +216,20 @@ class OutletContract:
         subject.outlet.send([row("AA", 6), row("UA", 6)], 60.0)
         sent = subject.outlet.send([row("AA", 9), taken_back(row("UA"), 9), taken_back(row("ZZ"), 9)], 60.0)
         assert (sent, subject.stored()) == (Sent(), shown(row("AA", 9)))
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_in_whatever_order_rows_and_removals_come_the_newest_is_left(self, seed: int) -> None:
+        """Emitters and the closer run side by side, and each repeats what failed."""
+        subject, chance = self.subject(), random.Random(seed)  # noqa: S311 - a schedule, no secret
+        every = [row(carrier, version) for carrier in ("AA", "UA", "DL") for version in range(1, 6)]
+        every = [taken_back(each, each.version) if chance.random() < 0.3 else each for each in every]
+        left = chance.sample(every, len(every)) + chance.sample(every, 6)
+        while left:
+            count = chance.randint(1, 5)
+            assert subject.outlet.send(left[:count], 60.0) == Sent()
+            del left[:count]
+        last = [each for each in every if each.version == 5]
+        assert subject.stored() == shown(*(each for each in last if not each.removed))
 
     def test_a_row_that_can_never_be_stored_is_refused_alone(self) -> None:
         """It would hold up all others."""
