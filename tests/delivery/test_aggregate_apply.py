@@ -161,11 +161,11 @@ def test_a_table_that_is_down_is_retryable() -> None:
 def test_writes_are_not_begun_when_the_time_is_nearly_over() -> None:
     table = Table()
     left = iter([10.0, 1.0])
-    many = partials((f"g{number}", 3600, number) for number in range(300))
+    many = partials((f"g{number}", 3600, number) for number in range(500))
     budget = Budget(NOW, lambda: next(left), longest=2.0)
     with pytest.raises(Retryable, match=r"not all are folded, 1\.0 s were left"):
         apply(1, SHARD, many, {"hourly": declared(HOURLY)}, Stores(table.states, table.windows), table.memory, budget)
-    assert table.states.writes == 256
+    assert table.states.writes == 400
 
 
 def test_what_nobody_can_write_is_given_up_after_some_tries() -> None:

@@ -22,8 +22,8 @@ from aetherstream.errors import ConfigurationError, Retryable
 SOON = 3600
 """A state that may be removed within so many seconds counts as gone."""
 _TRIES = 10
-_AT_ONCE = 256
-"""Writes that are begun before the time that is left is looked at again."""
+_AT_ONCE = 400
+"""Writes that are begun before the time that is left is looked at again: 16 requests of 25, all at once."""
 
 
 class Declared(NamedTuple):
