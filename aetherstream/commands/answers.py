@@ -96,6 +96,9 @@ def accounting(report: Answer) -> Iterator[str]:
     for name, share in report["sinks"].items():
         made = count(share["events"], "event")
         yield f"  {name}: {made}, {share['delivered']:,} {would}delivered, {share['held']:,} held before"
+    for name, share in report.get("aggregates", {}).items():
+        more = "".join(f", {share[what]:,} {what}" for what in ("late", "quarantined") if share[what])
+        yield f"  aggregate {name}: {count(share['events'], 'event')}, {share['folded']:,} {would}folded{more}"
     for reason, number in sorted(report["reasons"].items()):
         yield f"  refused {number:,}: {reason}"
     yield from (f"  left: {why}" for why in causes(report))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aetherstream.aggregates.windows import time_text
 from aetherstream.commands.deployed import Deployed, on_a_stack
 from aetherstream.commands.recovery import who
 from aetherstream.commands.words import count, span
@@ -157,12 +158,23 @@ def _lines(view: ShardView, reader: Any, now: datetime) -> Iterator[str]:
             f"{totals.get('quarantined', 0):,} quarantined + {totals.get('dropped', 0):,} dropped; "
             f"{totals.get('objects', 0):,} objects, {totals.get('bytes', 0):,} bytes"
         )
-        for name in sorted(key.removesuffix(".events") for key in totals if key.endswith(".events")):
+        made_for = sorted(key.removesuffix(".events") for key in totals if key.endswith(".events"))
+        for name in [name for name in made_for if "." not in name]:
             made, delivered = totals[f"{name}.events"], totals.get(f"{name}.delivered", 0)
             refused = totals.get(f"{name}.quarantined", 0)
             spilled = f" + {kept:,} spilled" if (kept := totals.get(f"{name}.spilled", 0)) else ""
             yield f"  sink {name}: {count(made, 'event')} = {delivered:,} delivered + {refused:,} quarantined{spilled}"
+        yield from (_aggregate(name, totals) for name in made_for if "." in name)
+    if item.event_time is not None:
+        yield f"  aggregates: event time {time_text(item.event_time)} committed, commit {item.commit}"
     yield from _redriven(item.redriven)
+
+
+def _aggregate(name: str, totals: Mapping[str, int]) -> str:
+    """What came to an aggregate; `name`: `aggregates.<name>`."""
+    folded, late, refused = (totals.get(f"{name}.{what}", 0) for what in ("folded", "late", "quarantined"))
+    told = f"{folded:,} folded + {late:,} late + {refused:,} quarantined"
+    return f"  aggregate {name.partition('.')[2]}: {count(totals[f'{name}.events'], 'event')} = {told}"
 
 
 def _redriven(totals: Mapping[str, int]) -> Iterator[str]:
@@ -178,7 +190,11 @@ def _redriven(totals: Mapping[str, int]) -> Iterator[str]:
     if told:
         yield f"  records by redrives: {told}"
     for name in sorted(key for key in totals if "." in key):
-        yield f"  sink {name.partition('.')[0]}: {count(totals[name], 'event')} delivered by redrives"
+        whose, _, what = name.rpartition(".")
+        if what == "delivered":
+            yield f"  sink {whose}: {count(totals[name], 'event')} delivered by redrives"
+        elif what == "folded":
+            yield f"  aggregate {whose.partition('.')[2]}: {count(totals[name], 'event')} folded by redrives"
 
 
 def _behind(view: ShardView, reader: Any) -> str:

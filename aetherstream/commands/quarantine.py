@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 import click
 
@@ -235,6 +235,7 @@ def _local(stack: Deployed, recovery: Recovery, candidate: Path, env: tuple[str,
     """The candidate's recovery on this machine, with the deployed stack's stores."""
     from concurrent.futures import ThreadPoolExecutor
 
+    from aetherstream.app import aggregation_for
     from aetherstream.commands.core import fetch
     from aetherstream.commands.pipeline import environment, importable
     from aetherstream.compose import tables_of
@@ -254,15 +255,19 @@ def _local(stack: Deployed, recovery: Recovery, candidate: Path, env: tuple[str,
             "positions and marks are a pipeline's own"
         )
     s3 = stack.client("s3")
+    executor = ThreadPoolExecutor(8)
+    theirs = stack.variables() if pipeline.aggregates else {}  # says where the states are
+    settings = from_environment({**os.environ, **theirs, **variables})
     service = service_of(
         pipeline,
         tables_of(pipeline, fetch),
-        from_environment({**os.environ, **variables}),
+        settings,
         store=S3Store(s3),
         reader=S3Reader(s3),
         progress=DynamoProgress(stack.client("dynamodb"), stack.output("ProgressTableName")),
-        executor=ThreadPoolExecutor(8),
+        executor=executor,
         reread=_not_here,
+        aggregation=aggregation_for(pipeline, settings, cast("Any", stack), s3, executor),
     )
 
     class Local:
