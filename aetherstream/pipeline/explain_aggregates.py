@@ -15,7 +15,7 @@ from aetherstream.transforms.expressions import ExpressionError, compile_express
 _WIDTH = 100
 _LATE = {
     "drop": "counted and left out",
-    "quarantine": "counted, kept in the quarantine",
+    "quarantine": "counted and quarantined",
     "correct": "folded, and the results go out again",
 }
 
@@ -121,7 +121,7 @@ def _emitted(written: DeclaredAggregate) -> str:
 def _refused(written: DeclaredAggregate) -> Iterator[str]:
     if written.state == "dynamodb":
         yield f"more than {_duration(written.max_ahead_seconds)} ahead of their arrival"
-    yield f"that would open group {written.max_groups + 1:,} of a window in a shard"
+    yield f"of groups beyond {written.max_groups:,} in a window and shard"
     rejecting = [name for name, output in written.full_outputs.items() if output.unusable == "reject"]
     if rejecting:
         yield f"with a value that {', '.join(rejecting)} can't use"
