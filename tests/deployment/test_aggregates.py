@@ -20,7 +20,7 @@ OFF = {"AggregatesEnabled": "false"}
 WINDOWS = {"LambdaWindowsEnabled": "true"}
 
 OF_LAMBDA = ["CloserFailedAlarm", "EmitterAgeAlarm", "EmitterFailedAlarm"]
-OWN = ["ClosingHinderedAlarm", "ResultsRefusedAlarm", "WatermarkLagAlarm", "WindowsGivenUpAlarm"]
+OWN = ["ResultsRefusedAlarm", "WatermarkLagAlarm", "WindowsGivenUpAlarm"]
 ALARMS = sorted([*OF_LAMBDA, *OWN])
 PARTS = [
     "CloserFunction",
