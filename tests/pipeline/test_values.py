@@ -28,6 +28,11 @@ def test_a_duration_is_a_number_of_seconds(text: int | str, expected: float) -> 
     assert values.duration(text) == expected
 
 
+@pytest.mark.parametrize(("text", "expected"), [("-5h", -18_000.0), ("1h30m", 5400.0), (-60, -60.0), ("-1.5s", -1.5)])
+def test_a_shift_is_a_duration_that_may_be_negative(text: int | str, expected: float) -> None:
+    assert values.shift(text) == expected
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
