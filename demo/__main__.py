@@ -13,11 +13,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from aetherstream.errors import AetherStreamError
+from aetherstream.errors import AetherStreamError, UsageError
 from aetherstream.local.loads import Waiting
 from aetherstream.local.progress import Progress as PollerProgress
 from aetherstream.local.stack import Stack
 from aetherstream.producer.producer import Producer
+from demo.aggregates import END
 from demo.findings import Findings, collect
 from demo.flights import TOTAL
 from demo.report import as_json, show
@@ -101,6 +102,7 @@ def run(flights: int, console: Console) -> Findings:
             finally:
                 sender.stop()
             seconds = time.monotonic() - started
+            _close_windows(stack, bars)
             if stack.warehouse is not None:
                 _watch_loads(stack, bars)
             loaded_after = time.monotonic() - started - seconds
@@ -127,6 +129,21 @@ def _watch(stack: Stack, sender: Sender, bars: Progress) -> None:
     sender.check()
     bars.update(produced, completed=sender.sent, total=sender.sent)
     stack.drain(DRAIN_SECONDS, update, loads=False)
+
+
+def _close_windows(stack: Stack, bars: Progress) -> None:
+    """Have the closer close every window: a year of flights takes seconds here, and the last hour would stay open."""
+    closed: TaskID = bars.add_task("closed", total=None, unit="windows of aggregates")
+    request = json.dumps({"upto": END}).encode()
+    windows, overdue = 0, 1
+    while overdue:
+        answer = stack.clients.lambda_.invoke(FunctionName=stack.outputs["CloserFunctionName"], Payload=request)
+        said = json.loads(answer["Payload"].read())
+        if said.get("state") != "done":
+            raise UsageError(f"the closer function says: {said}")
+        windows, overdue = windows + said["windows"], said["overdue"]
+        bars.update(closed, completed=windows, total=windows + overdue)
+    stack.drain(DRAIN_SECONDS, loads=False)  # what the closing has changed
 
 
 def _watch_loads(stack: Stack, bars: Progress) -> None:

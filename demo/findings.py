@@ -14,9 +14,11 @@ from aetherstream.delivery.breaker_item import PREFIX
 from aetherstream.delivery.dynamodb import from_item
 from aetherstream.local.stack import Stack
 from aetherstream.objects import lines_of
+from demo.aggregates import Aggregated, Result, compare
 from demo.search import Index, Searched
 from demo.traffic import Expectation
 from demo.warehouse import Warehoused, look
+from demo.warehouse import results as warehoused_results
 
 STAGED = "flights/staging/"
 """Where rows wait for the warehouse, and the manifests of their loads."""
@@ -53,6 +55,8 @@ class Findings:
     """What OpenSearch has; None where the run was without."""
     warehouse: Warehoused | None = None
     """What the stand-in for Redshift has; None where the run was without."""
+    aggregated: Aggregated | None = None
+    """What the results of the aggregates say, and what DuckDB says."""
     loaded_after: float = 0.0
     """Seconds from the last record that was processed to the last load."""
 
@@ -77,6 +81,7 @@ class Findings:
             f"{refused:,} quarantined = {sum(self.expected.broken.values()):,} broken on purpose": refused
             == count["quarantined"]
             == sum(self.expected.broken.values()),
+            **(self.aggregated.checks() if self.aggregated is not None else {}),
             "no dead letters, nothing left open": self.dead_letters == 0 and self.unfinished == 0,
         }
 
@@ -125,9 +130,13 @@ def collect(
             found.counters.update(progress.counters)
             found.unfinished += len(progress.open)
     ids: set[str] = set()
+    results: dict[str, list[Result]] = {}
     for key, body in _objects(stack, bucket, "flights/"):
         found.objects += 1
         found.bytes += len(body)
+        if key.startswith(RESULTS):
+            for line in lines_of(key, body):
+                results.setdefault(orjson.loads(line)["aggregate"], []).append(orjson.loads(line))
         for line in [] if key.startswith(KEPT) else lines_of(key, body):
             value = orjson.loads(line)
             if key.startswith("flights/quarantine/"):
@@ -141,8 +150,13 @@ def collect(
     if index is not None:
         index.settle(stack, found.counters["search.events"])
         found.search = index.look()
+    places = {}
+    if index is not None:
+        places["search"] = index.results()
     if login is not None:
         found.warehouse = look(login, ids, expected.events)
+        places["warehouse"] = warehoused_results(login)
+    found.aggregated = compare(results, expected.events, places)
     return found
 
 

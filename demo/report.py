@@ -11,6 +11,7 @@ import duckdb
 from rich.console import Console
 from rich.table import Table
 
+from demo.aggregates import Aggregated
 from demo.findings import Findings
 from demo.search import AGGREGATION, INDICES, SEARCH, Searched
 from demo.warehouse import COLUMNS, TABLE, Warehoused
@@ -57,6 +58,7 @@ def show(found: Findings, console: Console, report: Path) -> None:
         ("delivered to archive", f"{found.lines:,}", "lines in S3"),
         *_delivered_to_search(found),
         *_delivered_to_warehouse(found),
+        *_aggregated(found),
         ("dropped", f"{found.counters['dropped']:,}", "cancelled flights: the pipeline's filter"),
         ("quarantined", f"{sum(found.quarantined.values()):,}", "kept with their bytes and the reason"),
         ("settled before", f"{found.counters['settled']:,}", "brought again by Lambda, not delivered again"),
@@ -75,6 +77,8 @@ def show(found: Findings, console: Console, report: Path) -> None:
         _show_search(found.search, console)
     if found.warehouse is not None:
         _show_warehouse(found.warehouse, console)
+    if found.aggregated is not None:
+        _show_busiest(found.aggregated, console)
     console.print(f"\n  this report as JSON  {report}", highlight=False)
     if found.balanced:
         console.print("\n[bold green]Every record is accounted for, once.[/bold green]\n")
@@ -97,6 +101,13 @@ def _delivered_to_warehouse(found: Findings) -> list[tuple[str, str, str]]:
         return []
     note = f"rows, by COPY, in a stand-in for Redshift; complete {found.loaded_after:.0f} s after the last record"
     return [("delivered to warehouse", f"{found.warehouse.rows:,}", note)]
+
+
+def _aggregated(found: Findings) -> list[tuple[str, str, str]]:
+    if found.aggregated is None:
+        return []
+    count = sum(found.aggregated.finals.values())
+    return [("results of aggregates", f"{count:,}", "final, of windows of event time; all held to DuckDB's")]
 
 
 def _show_quarantine(found: Findings, console: Console) -> None:
@@ -136,6 +147,14 @@ def _show_warehouse(found: Warehoused, console: Console) -> None:
     console.print("\n  a query in the warehouse, the stand-in for Redshift, and what it gave:\n", highlight=False)
     console.print("    " + query.replace("\n", "\n    "), highlight=False, soft_wrap=True)
     _show_rows(COLUMNS, found.carriers, console)
+
+
+def _show_busiest(found: Aggregated, console: Console) -> None:
+    console.print(
+        "\n  the live aggregate [bold]days[/bold]: the busiest routes, final results in S3\n", highlight=False
+    )
+    rows = [(day[:10], ", ".join(f"{route} {count}" for route, count in routes)) for day, routes in found.busiest]
+    _show_rows(["day", "routes and their flights"], rows, console)
 
 
 def _show_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], console: Console) -> None:

@@ -11,6 +11,7 @@ from opensearchpy import OpenSearch
 from aetherstream.local.stack import Stack
 
 INDICES: Final = "flights-*"
+RESULTS: Final = "carrier-hours"
 SETTLE_SECONDS: Final = 300
 SEARCH: Final[dict[str, Any]] = {
     "size": 3,
@@ -70,6 +71,11 @@ class Index:
         while self._count() - self._before < events and time.monotonic() < until:
             stack.clients.lambda_.invoke(FunctionName=stack.outputs["DrainFunctionName"], Payload=b"{}")
             time.sleep(1)
+
+    def results(self) -> int:
+        """How many final results of `carrier_hours` there are."""
+        self._client.indices.refresh(index=RESULTS)
+        return int(self._client.count(index=RESULTS, body={"query": {"term": {"final": True}}})["count"])
 
     def _count(self) -> int:
         self._client.indices.refresh(index=INDICES)

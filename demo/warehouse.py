@@ -16,6 +16,7 @@ from demo.flights import data_directory
 
 TABLE: Final = "public.flights"
 IDS: Final = 'SELECT "_event_id" FROM public.flights'
+RESULTS: Final = "SELECT COUNT(*) FROM public.carrier_hours WHERE final"
 QUERY: Final = """SELECT airline, COUNT(*) AS flights, CAST(AVG(dep_delay) AS DECIMAL(8, 1)) AS mean_delay
 FROM {table}
 GROUP BY airline ORDER BY mean_delay DESC, flights DESC LIMIT 5"""
@@ -68,6 +69,13 @@ def look(login: Mapping[str, Any], archived: set[str], flights: int) -> Warehous
         carriers=carriers,
         carriers_in_file=in_file(flights),
     )
+
+
+def results(login: Mapping[str, Any]) -> int:
+    """How many final results of `carrier_hours` the warehouse has."""
+    with redshift_connector.connect(**login) as connection, connection.cursor() as cursor:
+        cursor.execute(RESULTS)
+        return int(cursor.fetchall()[0][0])
 
 
 def in_file(flights: int) -> Carriers:
