@@ -19,6 +19,7 @@ from aetherstream.record_delivery import Delivered, RecordDelivery
 from aetherstream.records import KinesisRecords, sortable
 from aetherstream.report import Report
 from aetherstream.timings import Timings
+from tests.simulation.broken_aggregates import BROKEN_COUNTS, BROKEN_RECOUNTS, COUNTED_BY
 from tests.simulation.broken_drains import BROKEN_DRAINS, NotesNoSpill, SpillsNothing
 from tests.simulation.broken_loads import BROKEN_LOADS
 from tests.simulation.broken_redrives import BROKEN_REDRIVES
@@ -27,6 +28,7 @@ from tests.simulation.models import held_lines
 from tests.simulation.recovery import RedriverVariant
 from tests.simulation.run import ANY, Setting, Simulation, Variant, parts
 from tests.simulation.settings import (
+    COUNTS,
     GIVEN_UP,
     LATECOMERS,
     LOADED_LATECOMERS,
@@ -383,6 +385,8 @@ BROKEN = {
     "the claim reserves no spill": Broken(_ledger(NotesNoSpill), OUTAGES),
     "what is spilled is put nowhere": Broken(_engine(SpillsNothing), OUTAGES),
     **{name: Broken(None, OUTAGES, None, drainer) for name, drainer in BROKEN_DRAINS.items()},
+    **{name: Broken(variant, COUNTED_BY.get(name, COUNTS)) for name, variant in BROKEN_COUNTS.items()},
+    **{name: Broken(None, COUNTED_BY.get(name, COUNTS), redriver) for name, redriver in BROKEN_RECOUNTS.items()},
     **{name: Broken(None, _SHOWN_BY.get(name, LOADS), loader=loader) for name, loader in BROKEN_LOADS.items()},
 }
 """What is left out → what has it not, and the schedules that show it."""

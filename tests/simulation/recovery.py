@@ -113,7 +113,7 @@ class Operators:
         told = self._rehearse(redriver, unit) if world.calm and not unit.discarded and rng.random() < 0.1 else None
         attempt = Attempt(name, body, unit.names, redrives=True)
         if world.happens(Fault.ABANDONED):
-            attempt.abandon_at = rng.randint(1, 60 if simulation.shape.aggregated and rng.random() < 0.4 else 12)
+            attempt.abandon_at = rng.randint(1, 60 if simulation.shape.declared and rng.random() < 0.4 else 12)
         unit.tries.append(attempt)
         self.attempts.append(attempt)
         world.note(f"{name} begins with {' '.join(unit.names)}")

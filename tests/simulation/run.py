@@ -275,7 +275,7 @@ class Simulation:
         )
         if world.happens(Fault.ABANDONED):
             attempt.abandon_at = self.shape.abandon_at or min(rng.randint(1, 6), rng.randint(1, 16))
-            if self.shape.aggregated and rng.random() < 0.4:
+            if self.shape.declared and rng.random() < 0.4:
                 attempt.abandon_at = rng.randint(1, 50)  # also while it folds
         self.attempts.append(attempt)
         world.note(f"{attempt.name} begins with {batch.shard[-1]}:{' '.join(batch.sequences)}")
@@ -320,7 +320,9 @@ class Simulation:
         for name in (f"{batch.shard}:{sequence}" for sequence in done):
             pending = self.table.commits.get(name)
             if pending is not None and not self.aggregates.is_folded(batch.shard, pending):
-                self.world.violate(f"counted: the response calls {name} done, but commit {pending.commit} is not folded")
+                self.world.violate(
+                    f"counted: the response calls {name} done, but commit {pending.commit} is not folded"
+                )
 
     def _discard(self, discard: Discard) -> None:
         names = [f"{discard.shard_id}:{record.sequence_number}" for record in discard.records]

@@ -99,6 +99,15 @@ LOADS = Setting(None, {"loaded": True})
 LOADED_REDRIVES = Setting(REDRIVES.only, {**REDRIVES.shape, "loaded": True, "upserted": False})
 LOADED_LATECOMERS = Setting(LATECOMERS.only, {**LATECOMERS.shape, "loaded": True, "upserted": False})
 
+COUNTS = Setting(None, {"aggregated": True})
+COUNTED_PARTS = Setting(PARTS.only, {**PARTS.shape, "aggregated": True})
+COUNTED_LETTERS = Setting(
+    {Fault.ABANDONED: 0.5, Fault.REDRIVEN_EARLY: 0.8, Fault.REFUSED: 0.3},
+    {"retries": 0, "age": -1, "batch_size": 1, "with_search": False, "plain": True, "aggregated": True},
+)
+COUNTED_REDRIVES = Setting(REDRIVES.only, {**REDRIVES.shape, "aggregated": True})
+COUNTED_REPLAYS = Setting(REPLAYS.only, {**REPLAYS.shape, "aggregated": True})
+
 
 SETTINGS = {
     "any": ANY,
@@ -118,4 +127,9 @@ SETTINGS = {
     "loads": LOADS,
     "loads of what is redriven": LOADED_REDRIVES,
     "loads beside latecomers": LOADED_LATECOMERS,
+    "aggregates": COUNTS,
+    "aggregates of parts": COUNTED_PARTS,
+    "aggregates of dead letters": COUNTED_LETTERS,
+    "aggregates of what is redriven": COUNTED_REDRIVES,
+    "aggregates of what is replayed": COUNTED_REPLAYS,
 }

@@ -1,0 +1,255 @@
+"""Engines and redrives whose aggregates lack one part of the protocol: each has to be caught, or the checks prove
+nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from aetherstream.aggregates.aggregate import Key
+from aetherstream.aggregates.partials import Partial
+from aetherstream.aggregation import Aggregation, Gathered, ShardCommit
+from aetherstream.core import Prepared
+from aetherstream.delivery.aggregates.apply import Applied
+from aetherstream.delivery.aggregates.commits import Commits
+from aetherstream.delivery.aggregates.log import write_log
+from aetherstream.delivery.pending import Pending
+from aetherstream.delivery.progress import Progress
+from aetherstream.engine import Engine
+from aetherstream.records import KinesisRecords
+from aetherstream.recovery.choice import Choice
+from aetherstream.recovery.held import Held
+from aetherstream.recovery.redrive import Redriver
+from aetherstream.recovery.redrive_report import RedriveReport
+from aetherstream.recovery.refold import Fold
+from tests.simulation.models import BUCKET, LOGS
+from tests.simulation.recovery import RedriverVariant, redrive_parts
+from tests.simulation.run import Simulation, Variant, parts
+from tests.simulation.settings import COUNTED_LETTERS, COUNTED_PARTS
+
+
+class _FoldsFirst(Engine):
+    """Folds before the commit."""
+
+    def _log(self, *arguments: Any) -> ShardCommit | None:
+        commit = super()._log(*arguments)
+        if commit is not None:
+            commit.fold()
+        return commit
+
+
+class _LogsMoreThanIsDelivered(Engine):
+    """Gathers the whole batch, and completes its prefix."""
+
+    def _gather(self, batch: KinesisRecords, plan: Any, end: int, *rest: Any) -> Gathered | None:
+        return super()._gather(batch, plan, plan.prepared.end, *rest)
+
+
+class _SettlesWithoutFolding(Aggregation):
+    """Leaves what is pending of a batch that was completed."""
+
+    def settle(self, *_: Any) -> Applied:
+        return Applied()
+
+
+class _JudgesByTheBatch(Aggregation):
+    """Calls an event late by what comes in the same batch."""
+
+    def gather(
+        self,
+        batch: KinesisRecords,
+        prepared: Prepared,
+        end: int,
+        committed: float | None,
+        aside: Mapping[str, Collection[int]] | None = None,
+    ) -> Gathered:
+        times = prepared.columns.times[: prepared.events.before(end)] if prepared.columns else []
+        return super().gather(batch, prepared, end, max(times, default=committed), aside)
+
+
+class _JudgesNothing(Aggregation):
+    """Calls nothing late."""
+
+    def gather(
+        self,
+        batch: KinesisRecords,
+        prepared: Prepared,
+        end: int,
+        committed: float | None,
+        aside: Mapping[str, Collection[int]] | None = None,
+    ) -> Gathered:
+        return super().gather(batch, prepared, end, None, aside)
+
+
+def _committing(kind: type[ShardCommit]) -> type[Aggregation]:
+    """Aggregates whose commits are of another kind."""
+
+    class Changed(Aggregation):
+        def log(self, *arguments: Any) -> ShardCommit | None:
+            made = super().log(*arguments)
+            return made and kind(made._commits, made._shard, made._pending, made._newest, made._seconds_left)
+
+    return Changed
+
+
+class _KeepsTheNumber(ShardCommit):
+    """Points at the log, and does not raise the number of the commit."""
+
+    def upon(self, item: Progress, /) -> Progress:
+        return replace(super().upon(item), commit=item.commit)
+
+
+class _GoesBack(ShardCommit):
+    """The event time of the shard is that of its last batch."""
+
+    def upon(self, item: Progress, /) -> Progress:
+        done = super().upon(item)
+        return done if self._newest is None else replace(done, event_time=self._newest)
+
+
+class _LeavesWhatIsPending(ShardCommit):
+    """Commits without having folded the commit before."""
+
+    def upon(self, item: Progress, /) -> Progress:
+        return super().upon(replace(item, pending=None))
+
+
+class _CommitsUnseen(ShardCommit):
+    """Commits the number that it has logged, whoever has committed since."""
+
+    def upon(self, item: Progress, /) -> Progress:
+        done = super().upon(item)
+        self._first = first = getattr(self, "_first", done.pending)
+        return done if first is None else replace(done, commit=first.commit, pending=first)
+
+
+class _OneLog(Commits):
+    """All attempts at a shard write their log into the same object."""
+
+    def log(self, shard: str, epoch: int, commit: int, partials: Mapping[Key, Partial]) -> Pending:
+        data = write_log(self._aggregates, partials, epoch, int(self._now()))
+        metadata = {"aether-epoch": str(epoch)}
+        objects: Any = self._logs.objects
+        key = f"{LOGS}/{shard}.log"
+        head = objects.head(BUCKET, key)
+        objects.put(BUCKET, key, data, metadata, if_match=head.etag if head else None)
+        pending = Pending(commit, bucket=BUCKET, key=key)
+        self._made[shard] = (pending, partials)
+        return pending
+
+
+class _LogsInOnePlace(Aggregation):
+    def commits(self, stream: str) -> Commits:
+        made = super().commits(stream)
+        made.__class__ = _OneLog
+        return made
+
+
+def _engine(kind: type[Engine]) -> Variant:
+    return lambda simulation, name, version: kind(**parts(simulation, name, version))
+
+
+def _aggregation(kind: type[Aggregation]) -> Variant:
+    def make(simulation: Simulation, name: str, version: str) -> Engine:
+        return Engine(**{**parts(simulation, name, version), "aggregation": simulation.aggregates.aggregation(kind)})
+
+    return make
+
+
+def _unconditional(simulation: Simulation, name: str, version: str) -> Engine:
+    """States are written whatever stands there."""
+    simulation.aggregates.states.unconditional = True
+    return Engine(**parts(simulation, name, version))
+
+
+class _RedrivesWithoutCommit(Redriver):
+    """Folds what it brings, and commits nothing."""
+
+    def _deliver(self, *arguments: Any) -> ShardCommit | None:
+        commit = super()._deliver(*arguments)
+        if commit is not None:
+            commit.fold()
+        return None
+
+
+class _RedrivesAddNothing(Redriver):
+    """Brings events back, and forgets the aggregates."""
+
+    def _deliver(self, *arguments: Any) -> ShardCommit | None:
+        super()._deliver(*arguments)
+        return None
+
+
+class _RefoldsWhatIsHeld(Redriver):
+    """Folds whatever the unit holds."""
+
+    def _fold(self, unit: KinesisRecords, choice: Choice, held: Held, report: RedriveReport) -> Fold:
+        if self._aggregation is None or not len(choice.prepared.events):
+            return Fold()
+        gathered = self._aggregation.gather(unit, choice.prepared, choice.prepared.end, None)
+        return Fold(gathered, gathered.rejections)
+
+
+class _RedrivesJudge(Redriver):
+    """Calls redriven events late."""
+
+    def _fold(self, unit: KinesisRecords, choice: Choice, held: Held, report: RedriveReport) -> Fold:
+        if self._aggregation is not None:
+            self._aggregation = _Judging(self._aggregation)
+        return super()._fold(unit, choice, held, report)
+
+
+class _Judging:
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def gather(self, batch: KinesisRecords, prepared: Prepared, end: int, _: float | None, aside: Any) -> Gathered:
+        times = prepared.columns.times if prepared.columns else []
+        return self._inner.gather(batch, prepared, end, max(times, default=None), aside)
+
+
+def _redriver(kind: type[Redriver]) -> RedriverVariant:
+    return lambda simulation, name: kind(**redrive_parts(simulation, name))
+
+
+def _redriven(kind: type[Aggregation]) -> RedriverVariant:
+    def make(simulation: Simulation, name: str) -> Redriver:
+        return Redriver(**{**redrive_parts(simulation, name), "aggregation": simulation.aggregates.aggregation(kind)})
+
+    return make
+
+
+BROKEN_COUNTS: dict[str, Variant] = {
+    "folded before the commit": _engine(_FoldsFirst),
+    "a log of more than is delivered": _engine(_LogsMoreThanIsDelivered),
+    "states written without a condition": _unconditional,
+    "a settled batch is not folded": _aggregation(_SettlesWithoutFolding),
+    "what is pending is not folded": _aggregation(_committing(_LeavesWhatIsPending)),
+    "the number of a commit is not raised": _aggregation(_committing(_KeepsTheNumber)),
+    "late by the batch's own time": _aggregation(_JudgesByTheBatch),
+    "nothing is late": _aggregation(_JudgesNothing),
+    "the event time goes back": _aggregation(_committing(_GoesBack)),
+    "logs in one place": _aggregation(_LogsInOnePlace),
+}
+"""What is left out → the engine without it."""
+BROKEN_RECOUNTS: dict[str, RedriverVariant] = {
+    "redrive folds without a commit": _redriver(_RedrivesWithoutCommit),
+    "redrive forgets the aggregates": _redriver(_RedrivesAddNothing),
+    "redrive folds what is held": _redriver(_RefoldsWhatIsHeld),
+    "redrive calls events late": _redriver(_RedrivesJudge),
+    "redrive leaves what is pending": _redriven(_committing(_LeavesWhatIsPending)),
+    "redrive commits an old number": _redriven(_committing(_CommitsUnseen)),
+}
+"""What is left out → the redrive without it."""
+COUNTED_BY = {
+    "a log of more than is delivered": COUNTED_PARTS,
+    "states written without a condition": COUNTED_PARTS,
+    "what is pending is not folded": COUNTED_LETTERS,
+    "redrive leaves what is pending": COUNTED_LETTERS,
+    "redrive commits an old number": COUNTED_LETTERS,
+}
+"""What brings those to light that any schedule shows but seldom."""
