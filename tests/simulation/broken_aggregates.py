@@ -195,8 +195,8 @@ class _RedrivesJudge(Redriver):
     """Calls redriven events late."""
 
     def _fold(self, unit: KinesisRecords, choice: Choice, held: Held, report: RedriveReport) -> Fold:
-        if self._aggregation is not None:
-            self._aggregation = _Judging(self._aggregation)
+        judging: Any = self._aggregation and _Judging(self._aggregation)
+        self._aggregation = judging
         return super()._fold(unit, choice, held, report)
 
 
@@ -209,7 +209,8 @@ class _Judging:
 
     def gather(self, batch: KinesisRecords, prepared: Prepared, end: int, _: float | None, aside: Any) -> Gathered:
         times = prepared.columns.times if prepared.columns else []
-        return self._inner.gather(batch, prepared, end, max(times, default=None), aside)
+        gathered: Gathered = self._inner.gather(batch, prepared, end, max(times, default=None), aside)
+        return gathered
 
 
 def _redriver(kind: type[Redriver]) -> RedriverVariant:

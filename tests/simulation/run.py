@@ -116,7 +116,7 @@ class Simulation:
         drawn = {**loads, "aggregated": apart.random() < _AGGREGATED}
         self.shape = replace(Shape.draw(plan), **{**drawn, **self.setting.shape})
         stamp: Stamp = lambda item, _: item  # noqa: E731
-        if self.shape.aggregated:
+        if self.shape.aggregated and "archive" in self.shape.places:
             self.shape, stamp = replace(self.shape, declared=declare(apart)), Times(apart).stamp
         self.stream = Stream(plan, profile, cut.dropped, plain=self.shape.plain, dos=self.shape.dos, stamp=stamp)
         self.world = World(self.rng, profile, cut.spared)
