@@ -11,12 +11,19 @@ from typing import Any
 import msgspec
 
 from aetherstream.pipeline.model import PipelineFile
+from aetherstream.pipeline.model_aggregates import WINDOW_KINDS, DeclaredWindow, GroupPart
 from aetherstream.pipeline.model_objects import PartitionPart
-from aetherstream.pipeline.model_opensearch import OpenSearchSink
+from aetherstream.pipeline.model_opensearch import TARGET_KINDS, OpenSearchSink
 from aetherstream.pipeline.model_sinks import Sink
 from aetherstream.transforms.model import Step
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_ONE_OF: dict[type, tuple[str, ...]] = {
+    OpenSearchSink: TARGET_KINDS,
+    DeclaredWindow: WINDOW_KINDS,
+    GroupPart: ("field", "expr"),
+}
+"""Models of which exactly one of these fields is set."""
 _ONE_KEY: tuple[type, ...] = (Step, Sink)
 """Models of which exactly one field is set."""
 
@@ -24,9 +31,9 @@ _ONE_KEY: tuple[type, ...] = (Step, Sink)
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a pipeline file as a person writes it."""
     schema = with_variables(strict_schema(PipelineFile))
-    # Not in the strict schema: the loader says it of a sink without giving up the rest of it.
-    targets = [{"required": [target]} for target in ("index", "alias", "data_stream")]
-    schema["$defs"][OpenSearchSink.__name__]["oneOf"] = targets
+    # Not in the strict schema: the loader says it of a sink or an aggregate without giving up the rest of it.
+    for model, choices in _ONE_OF.items():
+        schema["$defs"][model.__name__]["oneOf"] = [{"required": [choice]} for choice in choices]
     return {"$schema": _DIALECT, "title": "AetherStream pipeline", **schema}
 
 

@@ -41,6 +41,10 @@ def minimal(**more: object) -> dict[str, object]:
     return {"pipeline": "p", "sinks": {"archive": {"s3": {"bucket": "data-bucket"}}}, **more}
 
 
+def folding(**aggregate: object) -> dict[str, object]:
+    return minimal(aggregates={"a": {"window": {"tumbling": "1h"}, "outputs": {"n": "count"}, **aggregate}})
+
+
 def searching(**more: object) -> dict[str, object]:
     return minimal(sinks={"search": {"opensearch": {"endpoint": "https://host", **more}}})
 
@@ -53,6 +57,8 @@ def searching(**more: object) -> dict[str, object]:
         minimal(sinks={"a": {"s3": {"bucket": "${B}", "level": "${LEVEL}", "partition": [{"time": "${T}"}]}}}),
         searching(index="flights"),
         searching(endpoint="${SEARCH:-}", auth="${AUTH}", alias="a", bulk={"documents": "${N}"}, dynamic="${D}"),
+        folding(group_by=["a", {"expr": "b", "as": "c"}], to={"search": {"index": "${I}"}}, max_groups="${N}"),
+        folding(window={"hopping": "${W}", "every": 60, "offset": "-5m"}, outputs={"n": {"kind": "${K}", "of": "a"}}),
         searching(endpoint=None, data_stream="a", mappings={"a": "keyword", "b": {"type": "date"}}, region="${R}"),
     ],
 )
@@ -77,6 +83,14 @@ def test_an_editor_takes_variables_where_values_have_a_form(document: dict[str, 
         searching(index="a", mappings={"a": 1}),
         searching(index="a", region="Frankfurt"),
         searching(index="a", breaker={"share": 0}),
+        folding(window={}),
+        folding(window={"tumbling": "1h", "session": "1h"}),
+        folding(group_by=[{"as": "x"}]),
+        folding(group_by=[{"field": "a", "expr": "b"}]),
+        folding(outputs={}),
+        folding(outputs={"n": "cuont"}),
+        folding(outputs={"a-b": "count"}),
+        folding(rank={"by": "n"}),
     ],
 )
 def test_an_editor_marks_what_the_loader_refuses(document: dict[str, object]) -> None:
