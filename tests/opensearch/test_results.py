@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import boto3
 import pytest
 
 from aetherstream.aggregates.accumulators import make
 from aetherstream.aggregates.aggregate import Aggregate, Output
+from aetherstream.aggregates.columns import Columns
 from aetherstream.aggregates.declaration import Declaration, Ranking
+from aetherstream.aggregates.fold import fold
 from aetherstream.aggregates.windows import Tumbling, Window
+from aetherstream.compose_aggregates import declarations_of
+from aetherstream.compose_results import outlets_of, result_indices_of
+from aetherstream.delivery.aggregates.results import Result
+from aetherstream.pipeline import load
 from aetherstream.results.opensearch import REMEMBERS_REMOVED, OpenSearchOutlet, mappings_of
 from aetherstream.results.parts import Outlet, Part, Sent
+from aetherstream.results.rows import rows
 from aetherstream.sinks.opensearch.client import Client
+from aetherstream.sinks.opensearch.connect import setup_of
 from aetherstream.sinks.opensearch.setup import Setup
 from aetherstream.sinks.opensearch.sink import OpenSearchSink
 from aetherstream.sinks.opensearch.template import IndexSpec
+from aetherstream.testing.accumulators import place
 from aetherstream.testing.results import NEW_YEAR, OutletContract, OutletSubject, row, shown, taken_back
 from tests.opensearch.proxy import Proxy
 from tests.opensearch.server import QUICK, Server
@@ -219,6 +230,57 @@ def test_a_removal_is_remembered_for_an_hour(server: Server, index_prefix: str) 
 def test_the_template_on_the_cluster_is_what_is_wanted(server: Server, index_prefix: str) -> None:
     outlet(server.url, index_prefix).send([row("AA")], 60.0)
     assert Setup(Client(server.url), spec(index_prefix)).check() == []
+
+
+PIPELINE = """\
+pipeline: PREFIX
+event_time: {field: at}
+aggregates:
+  hours:
+    group_by: [carrier]
+    window: {tumbling: 1h}
+    outputs:
+      flights: count
+      total: {kind: sum, of: delay}
+      mean: {kind: mean, of: delay}
+      latest: {kind: last, of: tail}
+      tails: {kind: distinct, of: tail}
+      delays: {kind: quantiles, of: delay}
+      routes: {kind: top_k, of: tail}
+    to: {search: {index: hours-PREFIX}}
+sinks:
+  archive: {s3: {bucket: data}}
+  search: {opensearch: {endpoint: "URL", index: PREFIX, replicas: 0, dynamic: strict}}
+quarantine: {s3: {bucket: data}}
+"""
+
+
+def test_results_of_events_reach_the_index_that_the_file_names(
+    server: Server, index_prefix: str, tmp_path: Path
+) -> None:
+    (tmp_path / "p.yaml").write_text(PIPELINE.replace("PREFIX", index_prefix).replace("URL", server.url))
+    pipeline = load(tmp_path / "p.yaml", {})
+    declarations = declarations_of(pipeline)
+    (aggregate,) = (each.aggregate for each in declarations)
+    columns: dict[str, list[Any]] = {
+        "carrier": ["AA", "UA", "AA"],
+        "delay": [2**63, 1.5, 2**63],
+        "tail": ["N1", None, 7],
+    }
+    times = [NEW_YEAR, NEW_YEAR + 1, NEW_YEAR + 2]
+    folded = fold(aggregate, Columns(columns, times, [place(n) for n in range(3)], times))
+    made = rows(
+        aggregate,
+        [Result(key, key.window, partial, 3) for key, partial in folded.partials.items() if key.window],
+        final=False,
+    )
+    session = boto3.Session(region_name="eu-central-1")
+    (outlet,) = outlets_of(pipeline, declarations, session=session, warn=pytest.fail)["hours"]
+    assert outlet.send(made, 60.0) == Sent()
+    assert server.stored(f"hours-{index_prefix}") == shown(*made)
+    assert [each.values["total"] for each in made] == [2**64, 1.5]
+    (options,) = result_indices_of(pipeline, declarations)
+    assert setup_of(options, session).check() == []
 
 
 def _source(server: Server, index: str, document_id: str) -> bytes:
