@@ -166,7 +166,7 @@ def assert_as_one_by_one(kind: str, found: list[Any]) -> None:
         assert [form for form in written if form is not None and "e" in form.lower()] == []
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(st.data())
 def test_a_whole_column_is_judged_and_written_as_its_values_are_one_by_one(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(TYPES))

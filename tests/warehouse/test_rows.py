@@ -112,7 +112,7 @@ def comparable(kind: str, row: dict[str, Any]) -> Any:
     return Decimal(row["c"]) if kind.startswith("decimal") and row["c"] is not None else row["c"]
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(st.data())
 def test_rows_are_those_of_the_long_way(data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(TYPES))
