@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
@@ -127,6 +127,11 @@ def aggregate_of(where: str) -> str:
 
 def _sink_of(found: _Envelope) -> str:
     return found.where.removeprefix("sinks.")
+
+
+def envelopes(lines: Iterable[bytes]) -> Iterator[_Envelope]:
+    """Read envelopes of the quarantine, for `Held.add_envelope`. Raises msgspec.DecodeError."""
+    return map(_read_envelope.decode, lines)
 
 
 def look_up(
