@@ -16,7 +16,7 @@ from typing import Any
 from .aggregate import Aggregate, Key
 from .column import Column
 from .columns import Columns
-from .judge import Placed, Refusals, Refused, admit, judge_failures, judge_groups, judge_times, judge_values, text_of
+from .judge import Placed, Refusals, admit, judge_failures, judge_groups, judge_times, judge_values, text_of
 from .partials import Partials
 from .sessions import Accs, SessionState, cut
 from .windows import Hopping, Tumbling, Window, too_late
@@ -42,6 +42,30 @@ class Folded:
     """The latest event time of what was not refused: where the watermark may go when this is committed."""
 
 
+@dataclass(slots=True)
+class _Judged:
+    """What is to be folded of a prefix."""
+
+    aggregate: Aggregate
+    columns: Columns
+    folded: Folded
+    """Without partials yet."""
+    buckets: Buckets
+    aside: Sequence[Set[int]]
+    excluded: Set[int]
+
+    def finish(self) -> Refusals:
+        """Fold it; or give the events that a user's accumulator fails with."""
+        try:
+            self.folded.partials = _partials(self.aggregate, self.columns, self.buckets, self.aside)
+        except Exception:
+            failed = judge_failures(self.aggregate, self.columns, self.aside, self.excluded)
+            if not failed:
+                raise
+            return failed
+        return {}
+
+
 def fold(
     aggregate: Aggregate,
     columns: Columns,
@@ -61,7 +85,19 @@ def fold(
         known: The groups that the windows have already, for `Aggregate.max_groups`.
         without: Events that are left out, for example because another aggregate refused them.
     """
-    columns = columns if upto is None else columns.prefix(upto)
+    judged = _judge(aggregate, columns if upto is None else columns.prefix(upto), watermark, known or {}, without)
+    failed = judged.finish()
+    if not failed:
+        return judged.folded
+    again = fold(aggregate, columns, upto=upto, watermark=watermark, known=known, without={*without, *failed})
+    again.refused |= failed
+    return again
+
+
+def _judge(
+    aggregate: Aggregate, columns: Columns, watermark: float | None, known: Known, without: Collection[int]
+) -> _Judged:
+    """Find what can't be folded, and where the rest belongs."""
     folded = Folded()
     span = Window(min(columns.times), max(columns.times)) if columns.times else None
     judge_times(aggregate, columns, span, folded.refused)
@@ -72,21 +108,12 @@ def fold(
         folded.refused.pop(index, None)
         folded.late.pop(index, None)
     buckets = _buckets(aggregate, columns, span, parts, {*without, *folded.refused}, folded.late)
-    if _may_overflow(aggregate, buckets, known or {}):
-        admit(aggregate, _placed(buckets), known or {}, folded.refused)
+    if _may_overflow(aggregate, buckets, known):
+        admit(aggregate, _placed(buckets), known, folded.refused)
         buckets = _buckets(aggregate, columns, span, parts, {*without, *folded.refused}, folded.late)
     excluded = {*without, *folded.refused}
     for index in folded.refused:
         folded.late.pop(index, None)
-    try:
-        folded.partials = _partials(aggregate, columns, buckets, aside)
-    except Exception:
-        failed = judge_failures(aggregate, columns, aside, excluded)
-        if not failed:
-            raise
-        again = fold(aggregate, columns, watermark=watermark, known=known, without={*without, *failed})
-        again.refused |= failed
-        return again
     folded.skipped = {
         output.name: skipped
         for output, left in zip(aggregate.outputs, aside, strict=True)
@@ -95,7 +122,7 @@ def fold(
     folded.newest = span.end if span else None
     if excluded:
         folded.newest = max((time for index, time in enumerate(columns.times) if index not in excluded), default=None)
-    return folded
+    return _Judged(aggregate, columns, folded, buckets, aside, excluded)
 
 
 def fold_all(
@@ -121,25 +148,31 @@ def fold_all(
     """
     aggregates = list(aggregates)
     known, aside = known or {}, aside or {}
+    columns = columns if upto is None else columns.prefix(upto)
 
-    def all_of(without: Collection[int]) -> dict[str, Folded]:
+    def judged(without: Collection[int]) -> dict[str, _Judged]:
         found = {}
         for one in aggregates:
             left = aside.get(one.name, ())
             both = {*left, *without} if without else left
-            found[one.name] = fold(
-                one, columns, upto=upto, watermark=watermark, known=known.get(one.name), without=both
-            )
+            found[one.name] = _judge(one, columns, watermark, known.get(one.name, {}), both)
         return found
 
-    found = all_of(())
-    refused: dict[int, Refused] = {}
-    for folded in found.values():
-        refused = folded.refused | refused
-    if refused:
-        # Once is enough: with fewer events nothing is refused that was not refused before.
-        found = all_of(refused)
-    return found, refused
+    failed: Refusals = {}
+    while True:
+        found = judged(failed)
+        refused = dict(failed)
+        for each in found.values():
+            refused = each.folded.refused | refused
+        if len(refused) > len(failed):
+            # Once is enough: with fewer events nothing is refused that was not refused before.
+            found = judged(refused)
+        fresh: Refusals = {}
+        for each in found.values():
+            fresh = each.finish() | fresh
+        if not fresh:
+            return {name: each.folded for name, each in found.items()}, refused
+        failed |= fresh  # only a user's accumulators come so far
 
 
 def members(
