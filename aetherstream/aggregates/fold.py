@@ -312,10 +312,12 @@ def _partials(aggregate: Aggregate, columns: Columns, buckets: Buckets, aside: S
 
 
 def _kind(values: Sequence[Any] | None, left: Set[int]) -> type | None:
-    """The type that all values have: found once for the batch, not once a group."""
-    if values is None or left:
+    """The type that all usable values have: found once for the batch, not once a group."""
+    if values is None:
         return None
     kinds = set(map(type, values))
+    if left and len(kinds) > 1:
+        kinds = {type(value) for index, value in enumerate(values) if index not in left}
     return kinds.pop() if len(kinds) == 1 else None
 
 
