@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,14 +11,17 @@ from aetherstream.aggregates.aggregate import Aggregate, Key
 from aetherstream.aggregates.columns import Columns
 from aetherstream.aggregates.declaration import Declaration
 from aetherstream.aggregates.fold import fold
-from aetherstream.aggregates.partials import Partials, dump, merge_all
-from aetherstream.aggregates.windows import Session, too_late
+from aetherstream.aggregates.partials import Partials, dump, load, merge_all
+from aetherstream.aggregates.windows import Session, Window, too_late
 from aetherstream.aggregation import FOR_ONE
+from aetherstream.delivery.aggregates.results import Result
+from aetherstream.delivery.aggregates.state import Item
 from aetherstream.delivery.progress import progress_key
 from aetherstream.records import sortable
+from aetherstream.results.parts import Row
+from aetherstream.results.rows import row_version, rows
 from aetherstream.testing.builders import STREAM
-from tests.simulation.aggregating import Emitted
-from tests.simulation.declared import TIME, VALUE
+from tests.simulation.declared import MOST, SESSIONS, TIME, VALUE
 from tests.simulation.models import BUCKET, QUARANTINE, REFOLDED, held_lines
 from tests.simulation.run import Simulation
 from tests.simulation.workload import columns_of
@@ -242,19 +245,67 @@ def _compare_totals(simulation: Simulation, shard: str, own: Lines, kept: Kept) 
 
 
 def _compare_rows(simulation: Simulation, states: Iterable[Partials]) -> list[str]:
-    """Each group of each window is emitted as final, with everything that all shards have."""
+    """Each result stands in each place as final, with everything that all shards have; nothing else does."""
     counting = simulation.aggregates
     united = merge_all(counting.aggregates, states)
-    versions: Counter[Key] = Counter()
-    for item in counting.states.items.values():
-        versions[item.place.key] += item.state.k
-    wanted = {
-        key: Emitted(2 * versions[key] + 1, dump(counting.aggregates[key.aggregate], partial))
-        for key, partial in united.items()
-        if key.window is not None
-    }
-    return [
-        f"emitted: {key}: {counting.rows.get(key)}, not {wanted.get(key)}"
-        for key in sorted(wanted.keys() | counting.rows.keys(), key=str)
-        if wanted.get(key) != counting.rows.get(key)
-    ]
+    wanted = {row.id: row for declaration in counting.declared for row in _rows(simulation, declaration, united)}
+    wrong = []
+    for place in counting.places:
+        found = {row.id: _of_session(row, wanted) for row in place.rows.values() if not row.removed}
+        wrong += [
+            f"emitted: {place.name} has {found.get(name)}, not {wanted.get(name)}"
+            for name in sorted(wanted.keys() | found.keys())
+            if wanted.get(name) != found.get(name)
+        ]
+    return wrong
+
+
+def _of_session(row: Row, wanted: Mapping[str, Row]) -> Row:
+    """A session is not sent again when another one of its items changes: the row may have an earlier version."""
+    now = wanted.get(row.id)
+    is_earlier = now is not None and row.aggregate == SESSIONS and row.version < now.version
+    return replace(row, version=now.version) if now and is_earlier else row
+
+
+def _rows(simulation: Simulation, declaration: Declaration, united: Partials) -> list[Row]:
+    """The final rows of an aggregate, each with a version that counts the commits of all items that have a part."""
+    aggregate, items = declaration.aggregate, defaultdict[Key, list[Item]](list)
+    for item in simulation.aggregates.states.items.values():
+        items[item.place.key].append(item)
+    found = []
+    for key, partial in united.items():
+        if key.aggregate != declaration.name:
+            continue
+        if key.window is not None:
+            found.append(Result(key, key.window, partial, sum(item.state.k for item in items[key])))
+            continue
+        for session in partial:
+            version = sum(
+                item.state.k
+                for item in items[key]
+                if any(session.first <= one.first <= session.last for one in load(aggregate, item.state.acc))
+            )
+            found.append(Result(key, session.window(aggregate.gap or 0), session.accs, version))
+    return _ranked(declaration, found) if declaration.ranking else rows(aggregate, found, final=True)
+
+
+def _ranked(declaration: Declaration, found: Sequence[Result]) -> list[Row]:
+    """The first groups of each window: most events first, then by the text of the group."""
+    by_window: defaultdict[Window, list[Result]] = defaultdict(list)
+    for result in found:
+        by_window[result.window].append(result)
+    ranks = []
+    for window, of_window in by_window.items():
+        version = sum(result.version for result in of_window)
+        made = zip(rows(declaration.aggregate, of_window, final=True), of_window, strict=True)
+        ordered = sorted(made, key=lambda pair: (-pair[0].values["events"], pair[1].key.group))
+        ranks += [
+            replace(
+                row,
+                id=f"{declaration.name}/{window.id}/rank-{rank}",
+                version=row_version(version, final=True),
+                rank=rank,
+            )
+            for rank, (row, _) in enumerate(ordered[:MOST], 1)
+        ]
+    return ranks

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from aetherstream.aggregates.accumulators import make
 from aetherstream.aggregates.aggregate import Aggregate, OnUnusable, Output
-from aetherstream.aggregates.declaration import Declaration, OnLate
+from aetherstream.aggregates.declaration import Declaration, Emit, OnLate, Ranking
 from aetherstream.aggregates.windows import Hopping, Session, Tumbling
 from aetherstream.testing.builders import START
 from tests.simulation.workload import Item
@@ -16,6 +16,9 @@ TIME, VALUE = "t", "v"
 """Fields of the events."""
 FUTURE = 20.0
 """Seconds behind its arrival from which on an event is refused, in some schedules."""
+SESSIONS = "visits"
+MOST = 2
+"""Groups that are ranked."""
 _ON_LATE: tuple[OnLate, ...] = ("drop", "quarantine", "correct")
 _VALUES = (1, 2, -7, 0.1, 1e16, -1e16, 3.5, 2**60)
 """Their sum depends on the order, where it is not exact."""
@@ -42,15 +45,22 @@ def declare(rng: random.Random) -> tuple[Declaration, ...]:
         ),
         Aggregate("hops", (), Hopping(10, 5), (Output("events", make("count")), Output("last", make("last"), VALUE))),
         Aggregate(
-            "visits",
+            SESSIONS,
             (("p", "p"),),
             Session(4),
             (Output("events", make("count")), Output("sum", make("sum"), VALUE), Output("last", make("last"), VALUE)),
         ),
     )
+    emit: list[Emit] = [rng.choice(("updates", "updates", "close")) for _ in made]
+    ranked = emit[0] == "close" and rng.random() < 0.5
     return tuple(
-        Declaration(replace(one, lateness=lateness, future=future, correct=late == "correct"), on_late=late)
-        for one, late in zip(made, on_late, strict=True)
+        Declaration(
+            replace(one, lateness=lateness, future=future, correct=late == "correct"),
+            on_late=late,
+            emit=when,
+            ranking=Ranking("events", MOST) if ranked and one is made[0] else None,
+        )
+        for one, late, when in zip(made, on_late, emit, strict=True)
     )
 
 

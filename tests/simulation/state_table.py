@@ -20,7 +20,7 @@ class States(MemoryStates):
         super().__init__()
         self.unconditional = False
         """A broken table, which takes every write."""
-        self.on_change: Callable[[GroupPlace], None] = lambda place: None
+        self.on_change: Callable[[Item | None, Item], None] = lambda old, new: None
         """Called with what the table's stream tells of."""
         self._world, self._at_once = world, at_once
 
@@ -61,8 +61,9 @@ class States(MemoryStates):
             self.items[write.address] = Item(write.place, write.address, write.state)
         else:
             self.write_one(write, written)
-        if self.items.get(write.address) is not before:
-            self.on_change(write.place)
+        after = self.items.get(write.address)
+        if after is not None and after is not before:
+            self.on_change(before, after)
 
     def group(self, place: GroupPlace, /) -> list[Item]:
         """See `StateStore.group`: a query reads item by item, not a moment."""
@@ -110,6 +111,21 @@ class Windows(MemoryWindows):
         """See `WindowStore.close`."""
         what = f"close {place.scope.aggregate} {place.name}"
         return self._world.effect(what, lambda: super(Windows, self).close(place, expires, kept=kept), AT_WRITE)
+
+    def close_sessions(self, place: WindowPlace, upto: float, /) -> Mark:
+        """See `WindowStore.close_sessions`."""
+        what = f"close sessions up to {upto}"
+        return self._world.effect(what, lambda: super(Windows, self).close_sessions(place, upto), AT_WRITE)
+
+    def sessions_emitted(self, place: WindowPlace, upto: float, /) -> None:
+        """See `WindowStore.sessions_emitted`."""
+        what = f"sessions up to {upto} are emitted"
+        self._world.effect(what, lambda: super(Windows, self).sessions_emitted(place, upto), AT_WRITE)
+
+    def forget(self, place: WindowPlace, floor: float, /) -> None:
+        """See `WindowStore.forget`."""
+        what = f"forget sessions before {floor}"
+        self._world.effect(what, lambda: super(Windows, self).forget(place, floor), AT_WRITE)
 
     def settle(self, place: WindowPlace, shards: Sequence[str], /) -> None:
         """See `WindowStore.settle`."""
