@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 def core_of(
-    pipeline: Pipeline, tables: ReferenceTables, secrets: Mapping[str, str], *, aggregates: Store = "dynamodb"
+    pipeline: Pipeline, tables: ReferenceTables, secrets: Mapping[str, str], *, aggregates: Store | None = "dynamodb"
 ) -> Core:
-    """Compile the pure part of a pipeline; `aggregates`: the columns of those with this store are read.
+    """Compile the pure part of a pipeline; `aggregates`: the columns of those with this store (None: of all) are read.
 
     Raises ConfigurationError (PipelineMistakes, with the lines) for steps, expressions and schemas that do not compile.
     """
@@ -51,10 +51,10 @@ def core_of(
     )
 
 
-def _columns(pipeline: Pipeline, store: Store) -> ColumnReader | None:
+def _columns(pipeline: Pipeline, store: Store | None) -> ColumnReader | None:
     from aetherstream.compose_aggregates import columns_of, declarations_of
 
-    return columns_of(pipeline, [one for one in declarations_of(pipeline) if one.store == store])
+    return columns_of(pipeline, [one for one in declarations_of(pipeline) if store in (None, one.store)])
 
 
 def tables_of(

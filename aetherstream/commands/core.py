@@ -7,19 +7,26 @@ from aetherstream.compose import core_of, tables_of
 from aetherstream.encoded import EVENT_ID, IDENTITY, EncodedEvents, parsed
 from aetherstream.errors import ConfigurationError, UsageError
 from aetherstream.pipeline import Pipeline
-from aetherstream.pipeline.cases import RunCore
+from aetherstream.pipeline.cases import Made, RunCore
 from aetherstream.pipeline.compiled import stand_in_secrets
-from aetherstream.records import Events, KinesisRecords, Rejection
+from aetherstream.records import Events, KinesisRecords
 
 
 def core_runner(pipeline: Pipeline, variables: Mapping[str, str]) -> RunCore:
     """Compile a pipeline once and return what runs records through it."""
     secrets = {**stand_in_secrets(pipeline.file.transforms), **variables}
-    core = core_of(pipeline, tables_of(pipeline, fetch), secrets)
+    core = core_of(pipeline, tables_of(pipeline, fetch), secrets, aggregates=None)
+    fold = None
+    if pipeline.aggregates:
+        from aetherstream.commands.folded import folding_of
 
-    def run(_: Pipeline, records: KinesisRecords) -> tuple[Events, list[Rejection], int]:
+        fold = folding_of(pipeline)
+
+    def run(_: Pipeline, records: KinesisRecords) -> Made:
         prepared = core.prepare(records, 0, len(records))
-        return _read_again(prepared.events, frozenset(pipeline.sinks)), prepared.rejections, prepared.dropped
+        results, refused = ({}, []) if fold is None else fold(records, prepared)
+        events = _read_again(prepared.events, frozenset(pipeline.sinks))
+        return Made(events, [*prepared.rejections, *refused], prepared.dropped, results)
 
     return run
 

@@ -1,8 +1,9 @@
 """Config tests: cases beside a pipeline (`flights.test.yaml`), input events and what must come of them.
 
-What runs them (decode to event time) is handed in, so that a case goes through the same code as a batch on Lambda.
+What runs them (decode to aggregates) is handed in, so that a case goes through the same code as a batch on Lambda.
 Everything is compared: a sink that a case does not name must get nothing (unless it is optional: then no case hangs on
-the environment), and without `rejected` and `dropped` nothing may be rejected or dropped.
+the environment), and without `rejected` and `dropped` nothing may be rejected or dropped. Of aggregates those are
+compared that a case names.
 """
 
 import base64
@@ -11,6 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import unified_diff
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -23,12 +25,28 @@ from aetherstream.pipeline.loader import Pipeline
 from aetherstream.records import Event, Events, KinesisRecords, Rejection
 from aetherstream.transforms.mistakes import nearest
 
-RunCore = Callable[[Pipeline, KinesisRecords], tuple[Events, list[Rejection], int]]
-"""Decodes, validates and transforms records: the events, the rejections, how many user records a filter dropped."""
+Results = dict[str, list[dict[str, Any]]]
+"""By aggregate: its results, by window and group, or by rank."""
+
+
+class Made(NamedTuple):
+    """What came of records."""
+
+    events: Events
+    rejections: list[Rejection]
+    dropped: int
+    """How many user records a filter dropped."""
+    results: Mapping[str, list[dict[str, Any]]] = MappingProxyType({})
+
+
+RunCore = Callable[[Pipeline, KinesisRecords], Made]
+"""Decodes, validates, transforms and aggregates records."""
 
 _NOT_DETERMINISTIC = (
     "the same input gave something else the second time: a step reads a clock, draws random numbers, or keeps something"
 )
+_BESIDE_SINKS = frozenset({"rejected", "dropped", "aggregates"})
+"""What `expect` may have beside sinks."""
 DEFAULT_ARRIVAL = "2026-01-01T00:00:00Z"
 
 
@@ -87,7 +105,8 @@ class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         dict[str, Any],
         Meta(
             description="By sink the list of its events; beside them `rejected`, a list of mappings with `stage`,"
-            " `where`, `reason` and `message`, and `dropped`, a number.",
+            " `where`, `reason` and `message`, `dropped`, a number, and `aggregates`, by name the list of their results"
+            " after the last window is closed.",
             examples=[{"archive": [{"carrier": "UA"}], "rejected": [{"reason": "required"}], "dropped": 1}],
         ),
     ]
@@ -147,28 +166,32 @@ def load_cases(path: Path) -> CasesFile:
 
 
 def check_sinks(path: Path, file: CasesFile, pipeline: Pipeline) -> None:
-    """Raise `PipelineMistakes` where a case expects events in a sink that the pipeline doesn't have."""
+    """Raise `PipelineMistakes` where a case expects something of a sink or aggregate that the pipeline doesn't have."""
     document = read(path, None)
     for index, case in enumerate(file.cases):
-        for name in case.expect.keys() - {"rejected", "dropped"} - pipeline.sinks.keys():
-            hint = nearest(name, [*pipeline.sinks, "rejected", "dropped"])
-            document.add(("cases", index, "expect", name), f"the pipeline has no sink {name!r}{hint}", on_key=True)
+        at = ("cases", index, "expect")
+        for name in case.expect.keys() - _BESIDE_SINKS - pipeline.sinks.keys():
+            hint = nearest(name, [*pipeline.sinks, *sorted(_BESIDE_SINKS)])
+            document.add((*at, name), f"the pipeline has no sink {name!r}{hint}", on_key=True)
+        for name in case.expect.get("aggregates", {}).keys() - pipeline.aggregates.keys():
+            hint = nearest(name, pipeline.aggregates)
+            document.add((*at, "aggregates", name), f"the pipeline has no aggregate {name!r}{hint}", on_key=True)
     document.raise_mistakes()
 
 
 def run_cases(pipeline: Pipeline, cases: Sequence[Case], run_core: RunCore) -> Iterator[Result]:
     """Run cases one after the other, each twice: delivery rests on steps that do the same again."""
     for case in cases:
-        events, rejections, dropped = run_core(pipeline, _records(case))
-        differences = list(_differences(case, pipeline, events, rejections, dropped))
-        again, rejections_again, dropped_again = run_core(pipeline, _records(case))
-        first, second = (events.values, rejections, dropped), (again.values, rejections_again, dropped_again)
-        if _lines(first) != _lines(second):
-            differences += [
-                _NOT_DETERMINISTIC,
-                *unified_diff(_lines(first), _lines(second), "first", "second", "", "", 2, ""),
-            ]
+        first = run_core(pipeline, _records(case))
+        differences = list(_differences(case, pipeline, first))
+        before, after = _compared(first), _compared(run_core(pipeline, _records(case)))
+        if before != after:
+            differences += [_NOT_DETERMINISTIC, *unified_diff(before, after, "first", "second", "", "", 2, "")]
         yield Result(case.name, differences)
+
+
+def _compared(made: Made) -> list[str]:
+    return _lines((made.events.values, made.rejections, made.dropped, dict(made.results)))
 
 
 def _records(case: Case) -> KinesisRecords:
@@ -203,6 +226,17 @@ def _wrong_expectations(expect: Mapping[str, Any]) -> Iterator[tuple[tuple[str |
         if key == "dropped":
             if not isinstance(value, int) or isinstance(value, bool):
                 yield (key,), "expected a whole number"
+        elif key == "aggregates":
+            if not isinstance(value, dict):
+                yield (key,), "expected a mapping of aggregates to lists of their results"
+                continue
+            for name, results in value.items():
+                if not isinstance(results, list):
+                    yield (key, name), "expected a list"
+                    continue
+                for index, item in enumerate(results):
+                    if not isinstance(item, dict):
+                        yield (key, name, index), "expected a mapping"
         elif not isinstance(value, list):
             yield (key,), "expected a list"
         else:
@@ -217,9 +251,8 @@ def _wrong_expectations(expect: Mapping[str, Any]) -> Iterator[tuple[tuple[str |
                             yield (key, index, name), "expected text"
 
 
-def _differences(
-    case: Case, pipeline: Pipeline, events: Events, rejections: list[Rejection], dropped: int
-) -> Iterator[str]:
+def _differences(case: Case, pipeline: Pipeline, made: Made) -> Iterator[str]:
+    events = made.events
     for sink, declared in pipeline.sinks.items():
         if declared.is_optional and sink not in case.expect:
             continue
@@ -227,9 +260,11 @@ def _differences(
             value for index, value in enumerate(events.values) if events.routes is None or sink in events.routes[index]
         ]
         yield from _event_differences(sink, case.expect.get(sink, []), got, partial=case.partial)
-    yield from _rejection_differences(case.expect.get("rejected", []), rejections)
-    if (expected := case.expect.get("dropped", 0)) != dropped:
-        yield f"dropped: expected {expected}, got {dropped}"
+    for name, results in case.expect.get("aggregates", {}).items():
+        yield from _event_differences(f"aggregates.{name}", results, made.results.get(name, []), partial=case.partial)
+    yield from _rejection_differences(case.expect.get("rejected", []), made.rejections)
+    if (expected := case.expect.get("dropped", 0)) != made.dropped:
+        yield f"dropped: expected {expected}, got {made.dropped}"
 
 
 def _event_differences(sink: str, expected: list[Event], got: list[Event], *, partial: bool) -> Iterator[str]:

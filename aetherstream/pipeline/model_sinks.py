@@ -10,7 +10,7 @@ from aetherstream.pipeline.model_objects import Compression, Level, MaxPartition
 from aetherstream.pipeline.model_opensearch import OpenSearchSink
 from aetherstream.pipeline.model_redshift import RedshiftSink
 
-RESERVED_SINK_NAMES = frozenset({"rejected", "dropped", "quarantine", "spill"})
+RESERVED_SINK_NAMES = frozenset({"rejected", "dropped", "aggregates", "quarantine", "spill"})
 """Words that mean something else beside sink names: in config tests and under the bucket's prefix."""
 
 

@@ -31,9 +31,10 @@ _TESTS = """## Tests beside a pipeline
 
 `aetherstream test pipelines/flights.yaml` runs the cases of `pipelines/flights.test.yaml`. Everything is compared: a
 sink that a case does not name must get nothing, and without `rejected` and `dropped` nothing may be rejected or
-dropped. An `optional` sink is compared where a case names it, so that no case hangs on the environment. Each case runs
-twice, and both must give the same: steps are deterministic. The JSON Schema is
-[pipeline-test.schema.json](pipeline-test.schema.json).
+dropped. An `optional` sink is compared where a case names it, so that no case hangs on the environment. The results of
+an aggregate are compared where a case names it below `aggregates`: those after the last window is closed, by window
+and group, without their `id`, `aggregate`, `version` and `final`. Each case runs twice, and both must give the same:
+steps are deterministic. The JSON Schema is [pipeline-test.schema.json](pipeline-test.schema.json).
 """
 _TESTED = {"CasesFile": "The file", "Case": "`cases`", "ExpectedRejection": "`expect: rejected`"}
 _TYPES = {

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from aetherstream.pipeline import Pipeline, PipelineMistakes
-from aetherstream.pipeline.cases import Case, cases_path, check_sinks, load_cases, run_cases
+from aetherstream.pipeline.cases import Case, Made, cases_path, check_sinks, load_cases, run_cases
 from aetherstream.records import Events, KinesisRecords, Rejection
 from tests.pipeline.writing import SINKS, loaded, write
 
@@ -18,7 +18,7 @@ def case(**fields: object) -> Case:
 def differences(
     pipeline: Pipeline, of: Case, events: Events, rejections: tuple[Rejection, ...] = (), dropped: int = 0
 ) -> list[str]:
-    ((_, lines),) = run_cases(pipeline, [of], lambda _, __: (events, list(rejections), dropped))
+    ((_, lines),) = run_cases(pipeline, [of], lambda _, __: Made(events, list(rejections), dropped))
     return lines
 
 
@@ -42,9 +42,9 @@ def test_the_tests_stand_beside_the_pipeline() -> None:
 def test_input_is_an_event_or_text_or_bytes_or_any_json(pipeline: Pipeline) -> None:
     seen: list[KinesisRecords] = []
 
-    def core(_: Pipeline, records: KinesisRecords) -> tuple[Events, list[Rejection], int]:
+    def core(_: Pipeline, records: KinesisRecords) -> Made:
         seen.append(records)
-        return events(), [], 0
+        return Made(events(), [], 0)
 
     text = base64.b64encode(b"\x1f\x8b").decode()
     inputs = [{"raw": "x", "y": 1}, {"raw": "{"}, {"base64": text}, {"json": [1]}, {"json": {"raw": "x"}}]
@@ -142,7 +142,7 @@ def test_a_rejection_or_a_drop_that_nobody_expects_fails(pipeline: Pipeline) -> 
 def test_a_case_whose_second_run_gives_something_else_fails(pipeline: Pipeline) -> None:
     numbers = iter([1, 2])
     ((_, lines),) = run_cases(
-        pipeline, [case(expect={"archive": [{"a": 1}]})], lambda _, __: (events({"a": next(numbers)}), [], 0)
+        pipeline, [case(expect={"archive": [{"a": 1}]})], lambda _, __: Made(events({"a": next(numbers)}), [], 0)
     )
     assert lines[0].startswith("the same input gave something else the second time: ")
     assert [line for line in lines[3:] if line[0] in "+-"] == ['-      "a": 1', '+      "a": 2']
