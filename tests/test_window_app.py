@@ -316,7 +316,9 @@ def test_a_pipeline_file_says_which_aggregates_lambda_keeps(tmp_path: Path) -> N
     outlet = Newest()
     tables = tables_of(pipeline, lambda uri: Path(uri).read_bytes())
     function = window_app_of(pipeline, declarations, tables, {"delays": [outlet]}, {})
-    Run(function, outlet, [at(1, 0, at="2025-11-21T07:00:00Z"), at(2, 1), at(3, 2, at="2020-01-01T00:00:00Z")]).to_the_end()
+    Run(
+        function, outlet, [at(1, 0, at="2025-11-21T07:00:00Z"), at(2, 1), at(3, 2, at="2020-01-01T00:00:00Z")]
+    ).to_the_end()
     assert [(row.group, row.values) for row in outlet.rows.values()] == [({"carrier": "AA"}, {"n": 2, "delay": 2})]
 
 
