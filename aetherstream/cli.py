@@ -38,6 +38,12 @@ COMMANDS = {
         "Index templates and policies: set them up.",
     ),
     "breaker": ("aetherstream.commands.breaker", "breaker", "cli", "Sinks that are down, and their spills."),
+    "aggregates": (
+        "aetherstream.commands.aggregates",
+        "aggregates",
+        "cli",
+        "Windows of live aggregates: show, recompute.",
+    ),
     "redshift": ("aetherstream.commands.redshift", "redshift", "cli", "Tables of Redshift sinks, and their loads."),
     "local": ("aetherstream.local.commands", "local", "local", "Run the one-machine stack."),
 }

@@ -137,9 +137,8 @@ class Recomputation:
     def _reaches(self, time: float) -> bool:
         if self._aggregate.gap is not None or self._span is None:
             return True
-        windows: Any = self._aggregate.windows
-        end: float = self._span.end + windows.size
-        return self._span.start <= time < end
+        windows, span = self._aggregate.windows, self._span
+        return time >= span.start and any(span.start <= one.start < span.end for one in windows.assign(time))  # type: ignore[union-attr]
 
 
 def _place(event_id: str) -> tuple[str, str, int, int]:
