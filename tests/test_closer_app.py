@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from aetherstream.settings import from_environment
 from aetherstream.testing.builders import SHARD, STREAM
 from aetherstream.testing.stores import InlineExecutor
 from tests.delivery.aggregate_support import partials
+from tests.docs.markdown import ROOT
 from tests.emission.stream_world import StreamWorld
 from tests.pipeline.writing import loaded, write
 from tests.test_emitter_app import PIPELINE, WITHOUT, Context, said, values
+from tests.test_emitter_app import made as emitting
 
 DONE = {
     "state": "done",
@@ -159,3 +162,19 @@ def test_without_aggregates_and_in_a_dry_run_nothing_is_closed(tmp_path: Path, t
 def test_it_says_which_variable_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="AETHERSTREAM_STREAM"):
         start_closer(from_environment({"AETHERSTREAM_PIPELINE": str(write(tmp_path, PIPELINE))}))
+
+
+def test_every_metric_of_both_functions_is_on_the_page_that_says_what_to_do(
+    pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, app = made(pipeline)
+    app.handle({}, Context())
+    world, emitter = emitting(pipeline)
+    emitter.handle({"Records": world.states.news()}, Context())
+    found = {
+        re.sub(r"^Rows\..*\.", "Rows.<outlet>.", metric["Name"]): metric["Unit"]
+        for line in said(capsys)[1]
+        for metric in line["_aws"]["CloudWatchMetrics"][0]["Metrics"]
+    }
+    page = (ROOT / "docs/operations/aggregates.md").read_text()
+    assert found == dict(re.findall(r"^\| `([\w.<>]+)` \| (Count|Seconds) \|", page, re.MULTILINE))
