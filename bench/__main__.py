@@ -155,9 +155,7 @@ def measure_aggregates(rounds: int) -> tuple[list[Row], str]:
     """Time folding beside a bare loop; and what was left out, in a line."""
     subjects = aggregates.subjects()
     rows = rows_of(subjects, run_all(subjects, rounds, {}))
-    left_out = (
-        "" if len(subjects) > 2 else "bytewax was left out: `pip install bytewax` where Python is 3.12 or earlier."
-    )
+    left_out = "" if len(subjects) > 2 else "bytewax was left out: it is not installed (`pip install bytewax`)."
     return rows, left_out
 
 
