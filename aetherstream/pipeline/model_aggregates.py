@@ -444,7 +444,7 @@ class DeclaredAggregate(Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Literal["updates", "close"],
         Meta(
             description="`updates`: a result goes out seconds after it changed, and when its window is closed;"
-            " `close`: only then.",
+            " `close`: only then. With `state: lambda` always at the end of a window.",
             examples=["close"],
         ),
     ] = "updates"
