@@ -76,7 +76,7 @@ class Clocks:
         quiet = frozenset(
             shard
             for shard, item in items.items()
-            if item.attempt.ended and now - item.completed_arrival / 1000 >= STOPPED
+            if now - item.completed_arrival / 1000 >= STOPPED and (item.attempt.ended or times[shard].idle)
         )
         return Clock(mark, newest(times.values()), tuple(held_by), items, quiet)
 
@@ -95,20 +95,18 @@ class Clocks:
     def _ask(self, times: dict[str, ShardTime], items: Mapping[str, Progress]) -> None:
         """Ask the shards that hold the watermark back whether anything is behind what they have completed.
 
-        From the earliest one on, until one is live: the others can't hold it back any further.
+        From the earliest one on, until one is live: the others can't hold it back any further. A claim that stands open
+        says nothing where nothing is behind: its attempt was killed, and its records were redriven since.
         """
-        busy = [_order(time) for time in times.values() if time.claimed or time.lease]
-        held_at = min(busy, default=inf)
-        ordered = sorted(
-            (time for time in times.values() if time.behind and not (time.claimed or time.lease)), key=_order
-        )
+        held_at = min((_order(time) for time in times.values() if time.lease), default=inf)
+        ordered = sorted((time for time in times.values() if time.behind and not time.lease), key=_order)
         for start in range(0, len(ordered), _AT_ONCE):
             some = ordered[start : start + _AT_ONCE]
             if _order(some[0]) >= held_at:
                 return
             answers = list(self._executor.map(lambda time: self._has_more(items[time.shard]), some))
             for time, more in zip(some, answers, strict=True):
-                times[time.shard] = time._replace(behind=more)
+                times[time.shard] = time._replace(behind=more, claimed=time.claimed and more)
             if any(answers):
                 return
 

@@ -55,12 +55,21 @@ def test_a_shard_of_which_nothing_is_committed_yet_holds_everything() -> None:
     assert look(world) == (None, [1])
 
 
-def test_a_blocked_shard_holds_it_although_nobody_answers_for_it() -> None:
+def test_a_blocked_shard_holds_it() -> None:
+    world = StreamWorld()
+    world.commit(0, time=200.0)
+    world.commit(1, time=100.0)
+    world.arrive(1)
+    world.claim(1)
+    assert look(world) == (100.0, [1])
+
+
+def test_a_claim_that_a_killed_attempt_left_does_not_hold_it_once_its_records_are_redriven() -> None:
     world = StreamWorld()
     world.commit(0, time=200.0)
     world.commit(1, time=100.0)
     world.claim(1)
-    assert look(world) == (100.0, [1])
+    assert look(world) == (200.0, [])
 
 
 def test_a_shard_that_somebody_redrives_holds_it_as_long_as_the_lease_is_held() -> None:
@@ -125,11 +134,11 @@ def test_only_shards_that_could_hold_it_are_asked() -> None:
     assert world.kinesis.asked == world.ids[:16]
 
 
-def test_nobody_is_asked_where_a_claim_holds_it_anyway() -> None:
+def test_nobody_is_asked_where_a_redrive_holds_it_anyway() -> None:
     world = StreamWorld()
     world.commit(0, time=200.0)
     world.commit(1, time=100.0)
-    world.claim(1)
+    world.keep(1, lease=Lease("me", 1, int(world.now * 1000) + 1))
     look(world)
     assert world.kinesis.asked == []
 

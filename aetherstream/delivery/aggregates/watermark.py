@@ -16,7 +16,7 @@ class ShardTime(NamedTuple):
     committed: float | None
     """The latest event time that it has committed; None where it has committed none."""
     claimed: bool = False
-    """Whether an attempt is at work, or was killed: its claim stands open."""
+    """Whether an attempt is at work, or was killed: its claim stands open, and there is something for it to do."""
     behind: bool = True
     """Whether the stream has anything after `completed`, or nobody could find out. A shard that is blocked is."""
     lease: bool = False
