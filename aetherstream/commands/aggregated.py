@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aetherstream.delivery.aggregates.apply import Stores
     from aetherstream.delivery.aggregates.places import Scope
     from aetherstream.delivery.progress import Progress
+    from aetherstream.emission.clock import Clock
     from aetherstream.pipeline import Pipeline
 
 pipeline_option = click.option(
@@ -92,9 +93,30 @@ class Aggregated:
         views = table.shards(self.pipeline.name)
         return [view.item for view in views if (view.pipeline, view.stream) == (self.pipeline.name, self.stream)]
 
+    def clock(self) -> Clock:
+        """How far the shards have come, as the closer sees it. Raises Retryable, ConfigurationError."""
+        from aetherstream.emission.clock import Clocks
+        from aetherstream.emission.shards import StreamShards
+
+        stream = self.stack.output("StreamArn")
+        with ThreadPoolExecutor(8) as executor:
+            shards = StreamShards(self.stack.client("kinesis"), stream)
+            return Clocks(self.pipeline.name, stream, shards, _Read(self.progress()), executor, now=self.now).look()
+
     def now(self) -> float:
         """Epoch seconds."""
         return time.time()
+
+
+class _Read:
+    """`ProgressStore` of items that were read: whoever peeks is told what is stored, as by a write that fails."""
+
+    def __init__(self, items: Sequence[Progress]) -> None:
+        self._items = {item.key: item for item in items}
+
+    def write(self, item: Progress, /) -> Progress | None:
+        """See `ProgressStore`."""
+        return self._items.get(item.key, replace(item, revision=0))
 
 
 def opened(stack: Deployed, file: Path | None, env: tuple[str, ...]) -> Aggregated:

@@ -18,7 +18,7 @@ from aetherstream.commands.deployed import Deployed, on_a_stack
 from aetherstream.commands.pipeline import env_option
 from aetherstream.commands.recovery import json_option
 from aetherstream.commands.times import TimeOption
-from aetherstream.commands.words import count
+from aetherstream.commands.words import count, span
 from aetherstream.errors import Retryable, UsageError
 
 if TYPE_CHECKING:
@@ -57,10 +57,11 @@ def show(
     as_json: bool,
     deployed: Callable[[], Deployed],
 ) -> None:
-    """Show the windows that are not closed yet, with their shards, groups and bytes; or the results of one.
+    """Show the windows that are not closed yet, the watermark and what holds it back; or the results of a window.
 
-    Results are merged over the shards, as they would be emitted now. A closed window can be looked at as long as its
-    states are kept (seven days). Of sessions, --window shows those that it lies in.
+    With a name also their groups and bytes. Results are merged over the shards, as they would be emitted now. A closed
+    window can be looked at as long as its states are kept (seven days). Of sessions, --window shows those that it lies
+    in.
     """
     if name is None and (at is not None or group is not None):
         raise UsageError("--window and --group are of one aggregate: name it")
@@ -143,11 +144,11 @@ def recompute(
 
     found = opened(deployed(), file, env)
     declaration = found.declaration(name)
-    span = span_of(declaration.aggregate, start.timestamp(), None if end is None else end.timestamp())
+    between = span_of(declaration.aggregate, start.timestamp(), None if end is None else end.timestamp())
     done = recomputed(
         declaration,
         found.scope(declaration),
-        span,
+        between,
         time=_time_of(found),
         places=_places(found, sinks),
         items=found.progress(),
@@ -171,20 +172,26 @@ def _times(found: Aggregated) -> Iterator[str]:
     """How far the shards have come."""
     from aetherstream.aggregates.windows import time_text
 
-    items = found.progress()
-    for item in items:
-        shard = item.key.rpartition("#")[2]
+    clock = found.clock()
+    for shard, item in clock.items.items():
         at = "nothing committed" if item.event_time is None else f"event time {time_text(item.event_time)} committed"
-        yield f"{shard}: {at}"
-    known = [item.event_time for item in items if item.event_time is not None]
-    if known:
-        yield f"windows close when the least of the shards that are not idle has passed them: {time_text(min(known))}"
+        yield f"{shard}: {at}{', holds the watermark back' if shard in clock.held_by else ''}"
+    yield f"watermark: {'none yet' if clock.watermark is None else time_text(clock.watermark)}"
 
 
 def _declared(declaration: Declaration) -> str:
+    from aetherstream.aggregates.windows import Hopping, Session
+
     one = declaration.aggregate
+    windows = one.windows
+    if isinstance(windows, Session):
+        kind = f"sessions with gaps of {span(windows.gap)}"
+    elif isinstance(windows, Hopping):
+        kind = f"hopping windows of {span(windows.size)} every {span(windows.every)}"
+    else:
+        kind = f"tumbling windows of {span(windows.size)}"
     groups = ", ".join(name for name, _ in one.group_by) or "one group of everything"
-    return f"by {groups}; {one.windows}, lateness {one.lateness:g} s; emitted on {declaration.emit}"
+    return f"{kind} by {groups}, lateness {span(one.lateness)}, emitted on {declaration.emit}"
 
 
 def _open_windows(found: Aggregated, declaration: Declaration, *, sized: bool) -> list[dict[str, Any]]:

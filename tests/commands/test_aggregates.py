@@ -160,19 +160,19 @@ def lines(stack: AggregatedStack, name: str, *arguments: str, exit_code: int = 0
 # -- show --------------------------------------------------------------------------------------------------------------
 
 
-def test_show_tells_how_far_shards_are_and_the_open_windows(stack: AggregatedStack) -> None:
+def test_show_tells_the_watermark_what_holds_it_and_the_open_windows(stack: AggregatedStack) -> None:
+    stack.kinesis.put([{"n": 2}], ["140"])
     shown = lines(stack, "show")
     assert shown == [
-        f"{SHARD}: event time 1970-01-01T01:01:40Z committed",
-        f"{OTHER}: event time 1970-01-01T00:00:40Z committed",
-        "windows close when the least of the shards that are not idle has passed them: 1970-01-01T00:00:40Z",
-        "sums: by carrier; Tumbling(size=3600, offset=0), lateness 0 s; emitted on updates",
+        f"{SHARD}: event time 1970-01-01T01:01:40Z committed, holds the watermark back",
+        "watermark: 1970-01-01T01:01:40Z",
+        "sums: tumbling windows of 60 min by carrier, lateness 0 s, emitted on updates",
         "  1970-01-01T00:00:00Z to 1970-01-01T01:00:00Z: 2 shards",
         "  1970-01-01T01:00:00Z to 1970-01-01T02:00:00Z: 1 shard",
-        "visits: by carrier; Session(gap=1800), lateness 0 s; emitted on updates",
-        shown[7],
+        "visits: sessions with gaps of 30 min by carrier, lateness 0 s, emitted on updates",
+        shown[6],
     ]
-    assert shown[7].startswith("  sessions: 2 groups, ")
+    assert shown[6].startswith("  sessions: 2 groups, ")
 
 
 def test_show_of_one_aggregate_tells_groups_and_bytes(stack: AggregatedStack) -> None:
