@@ -63,7 +63,8 @@ class Searching:
     def schedule(self, state: str) -> None:
         """Have the drain function called each minute (`ENABLED`), or not (`DISABLED`)."""
         scheduler: Any = self.stack.clients.get("scheduler")
-        [name] = [each["Name"] for each in scheduler.list_schedules()["Schedules"]]
+        names = [each["Name"] for each in scheduler.list_schedules()["Schedules"]]
+        [name] = [name for name in names if "Drain" in name]
         kept = ("Name", "ScheduleExpression", "FlexibleTimeWindow", "Target", "Description")
         known = scheduler.get_schedule(Name=name)
         scheduler.update_schedule(State=state, **{field: known[field] for field in kept})
