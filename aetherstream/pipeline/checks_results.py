@@ -128,11 +128,15 @@ def _table(written: DeclaredAggregate, place: ResultPlace, path: Path, document:
             document.add(at, f"results have no field {name!r}{nearest(name, declared.names)}", on_key=True)
         elif column in written.reserved:
             document.add(at, "has a type of its own; only the group's and the outputs' can be chosen", on_key=True)
+    twice = len(set(declared.names)) < len(declared.names)  # which `checks_aggregates` has said of the aggregate
     for where, message in (*mistakes(declared), *taken(declared.table, declared.names)):
+        named = [given[name] for name in where[1:2] if name in given]
         if where[0] in ("table", "schema"):
             document.add((*path, "table"), message)
-        elif where[0] == "columns":
-            document.add((*path, "columns", given[where[1]]) if where[1] in given else path, message, on_key=True)
+        elif named:
+            document.add((*path, "columns", *named), message, on_key=True)
+        elif where[0] == "columns" and not twice:
+            document.add(path, message, on_key=True)
 
 
 def _fields(written: DeclaredAggregate, place: ResultPlace, path: Path, document: Document) -> None:

@@ -96,6 +96,13 @@ def test_a_place_fits_its_sink(tmp_path: Path, to: str, said: str) -> None:
     assert wrong(tmp_path, hours(to)) == [said]
 
 
+def test_a_name_that_stands_twice_in_an_aggregate_is_not_named_again_for_its_table(tmp_path: Path) -> None:
+    text = pipeline(hours("warehouse: {table: t, columns: {carrier: char(2)}}")).replace(
+        "flights: count", "Carrier: count"
+    )
+    assert [path for _, path, _ in mistakes(tmp_path, text)] == ["aggregates.hours.outputs.Carrier"]
+
+
 @pytest.mark.parametrize("index", ["flights", "flights-2013", "flights-hours"])
 def test_results_stay_out_of_the_indices_of_events(tmp_path: Path, index: str) -> None:
     assert wrong(tmp_path, hours(f"search: {{index: {index}}}")) == [
