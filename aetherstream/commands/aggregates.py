@@ -119,6 +119,7 @@ def close(*, upto: datetime, as_json: bool, deployed: Callable[[], Deployed]) ->
 @click.option("--window", "start", type=TimeOption(), required=True, help="An event time in the first window.")
 @click.option("--to", "end", type=TimeOption(), help="Windows that begin before this; by default that window alone.")
 @click.option("--sink", "sinks", multiple=True, metavar="NAME", help="Read this s3 sink; by default all of them.")
+@click.option("--results", is_flag=True, help="Print the rebuilt results instead, a JSON a group; compare nothing.")
 @env_option
 @pipeline_option
 @json_option
@@ -129,6 +130,7 @@ def recompute(
     start: datetime,
     end: datetime | None,
     sinks: tuple[str, ...],
+    results: bool,
     env: tuple[str, ...],
     file: Path | None,
     as_json: bool,
@@ -156,6 +158,10 @@ def recompute(
         stores=found.stores,
         now=found.now(),
     )
+    if results:
+        for each in words.rebuilt(declaration.aggregate, done):
+            click.echo(json.dumps(each, default=str))
+        return
     if as_json:
         click.echo(json.dumps(words.facts(done), default=str))
     else:

@@ -10,6 +10,7 @@ from aetherstream.aggregates.windows import time_text
 from aetherstream.commands.words import count
 
 if TYPE_CHECKING:
+    from aetherstream.aggregates.aggregate import Aggregate
     from aetherstream.recovery.recomputing import Compared
 
 
@@ -39,6 +40,22 @@ def facts(done: Compared) -> dict[str, Any]:
         ],
         "explanations": done.explanations,
     }
+
+
+def rebuilt(aggregate: Aggregate, done: Compared) -> Iterator[dict[str, Any]]:
+    """Each group's results, as the archive gives them."""
+    from aetherstream.aggregates.partials import results
+    from aetherstream.recovery.recompute import apart
+
+    for (key, window), accs in sorted(
+        apart(aggregate, done.rebuilt).items(), key=lambda one: (one[0][1], one[0][0].group)
+    ):
+        yield {
+            "window": window.id,
+            "end": time_text(window.end),
+            "group": json.loads(key.group),
+            "results": results(aggregate, accs),
+        }
 
 
 def lines(name: str, done: Compared, most: int) -> Iterator[str]:

@@ -171,7 +171,7 @@ def compare(
 
     Equal are equal bytes or equal results; of top_k that had more values than it keeps, counts within their errors.
     """
-    ours, theirs = _apart(aggregate, recomputed), _apart(aggregate, stored)
+    ours, theirs = apart(aggregate, recomputed), apart(aggregate, stored)
     for key, window in sorted({*ours, *theirs}, key=lambda at: (at[1], at[0].group)):
         mine, other = ours.get((key, window)), theirs.get((key, window))
         told = (
@@ -202,7 +202,7 @@ def is_equal(output: Output, a: Any, b: Any) -> bool:
     )
 
 
-def _apart(aggregate: Aggregate, partials: Mapping[Key, Partial]) -> dict[tuple[Key, Window], Accs]:
+def apart(aggregate: Aggregate, partials: Mapping[Key, Partial]) -> dict[tuple[Key, Window], Accs]:
     """Each window's and each session's states."""
     found: dict[tuple[Key, Window], Accs] = {}
     for key, partial in partials.items():

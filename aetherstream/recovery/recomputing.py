@@ -55,6 +55,8 @@ class Compared:
     differences: list[Difference] = field(default_factory=list)
     removed: list[Window] = field(default_factory=list)
     """Windows whose states are, or may be, removed: not compared."""
+    rebuilt: Partials = field(default_factory=dict)
+    """What the archive gives, also of windows that could not be compared."""
     explanations: list[str] = field(default_factory=list)
     """What may lie behind the differences."""
 
@@ -116,8 +118,9 @@ def recompute(
     for lines in _objects(reader, places.notes, unfinished, 0.0):
         found.add_notes(lines)
     compared.counted = found.counted
+    compared.rebuilt = chosen(found.partials, aggregate, span, None)
     gone = set(removed)
-    ours = {key: partial for key, partial in found.partials.items() if key.window not in gone}
+    ours = {key: partial for key, partial in compared.rebuilt.items() if key.window not in gone}
     ours = chosen(ours, aggregate, span, floor)
     compared.groups = len({*ours, *stored})
     compared.windows = len({key.window for key in (*ours, *stored)})

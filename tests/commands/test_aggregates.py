@@ -313,3 +313,12 @@ def test_recompute_leaves_out_what_stands_in_the_quarantine(stack: AggregatedSta
 def test_recompute_needs_a_sink_that_holds_events(stack: AggregatedStack) -> None:
     result = call(stack, "recompute", "sums", "--window", "0", "--sink", "archiv")
     assert "did you mean 'archive'" in str(result.exception)
+
+
+def test_recompute_prints_what_the_archive_gives_on_request(stack: AggregatedStack) -> None:
+    stack.states.items = {}
+    told = [json.loads(line) for line in lines(stack, "recompute", "sums", "--window", "0", "--results")]
+    assert [(each["group"], each["results"]) for each in told] == [
+        (["AA"], {"flights": 3, "delay": 112}),
+        (["UA"], {"flights": 1, "delay": 1}),
+    ]
