@@ -1,6 +1,8 @@
 """The package as it is built, under AWS's own runtime client, with the sample events."""
 
 import json
+import shutil
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,69 @@ def test_the_drain_function_starts_from_the_package_and_touches_nothing_in_a_dry
     assert outcome == Invocation(outcome.request_id, response=expected), output.read_text()
 
 
+def test_the_emitter_starts_from_the_package_and_touches_nothing_in_a_dry_run(
+    built: Path, lambda_libraries: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    runtime = FunctionProcess(
+        built, "handlers.emitter.handler", output=output, environment=VARIABLES, libraries=(lambda_libraries,)
+    )
+    with runtime as process:
+        outcome = process.invoke(sample("emitter.json"))
+    expected: dict[str, Any] = {"batchItemFailures": []}
+    assert outcome == Invocation(outcome.request_id, response=expected), output.read_text()
+
+
+def test_the_closer_starts_from_the_package_and_touches_nothing_in_a_dry_run(
+    built: Path, lambda_libraries: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    variables = VARIABLES | {"AETHERSTREAM_STREAM": "arn:aws:kinesis:us-east-1:123456789012:stream/flights"}
+    runtime = FunctionProcess(
+        built, "handlers.closer.handler", output=output, environment=variables, libraries=(lambda_libraries,)
+    )
+    with runtime as process:
+        outcome = process.invoke(sample("closer.json"))
+    assert outcome.error is None, output.read_text()
+    assert (outcome.response["state"], outcome.response["dry_run"]) == ("done", True)
+
+
+@pytest.fixture(scope="module")
+def managed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package with a pipeline beside the others that has an aggregate with `state: lambda`."""
+    package = tmp_path_factory.mktemp("managed") / "package"
+    shutil.copytree(built, package)
+    flights = (package / "pipelines/flights.yaml").read_text().partition("\naggregates:")[0]
+    (package / "pipelines/managed.yaml").write_text(
+        flights
+        + textwrap.dedent("""
+        aggregates:
+          carrier_minutes:
+            group_by: [carrier]
+            window: {tumbling: 1m}
+            state: lambda
+            outputs: {flights: count}
+            to: {archive: {prefix: flights/carrier-minutes}}
+        """)
+    )
+    return package
+
+
+def test_the_window_function_starts_from_the_package_and_gives_lambda_a_state_to_keep(
+    managed: Path, lambda_libraries: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    variables = VARIABLES | {"AETHERSTREAM_PIPELINE": "pipelines/managed.yaml", "AETHERSTREAM_WINDOW_SECONDS": "60"}
+    runtime = FunctionProcess(
+        managed, "handlers.window.handler", output=output, environment=variables, libraries=(lambda_libraries,)
+    )
+    with runtime as process:
+        outcome = process.invoke(sample("window.json"))
+    assert outcome.error is None, output.read_text()
+    assert outcome.response["batchItemFailures"] == []
+    assert outcome.response["state"] != {}
+
+
 def test_the_loader_starts_from_its_own_package_and_leaves_every_message_in_a_dry_run(
     built_loader: Path, lambda_libraries: Path, tmp_path: Path
 ) -> None:
@@ -111,7 +176,7 @@ def test_a_missing_variable_of_the_loader_is_told_when_it_is_called(
     assert "AETHERSTREAM_PIPELINE is not set" in outcome.error["errorMessage"]
 
 
-@pytest.mark.parametrize("handler", ["stream", "recovery", "drain"])
+@pytest.mark.parametrize("handler", ["stream", "recovery", "drain", "emitter", "closer", "window"])
 def test_a_missing_variable_stops_the_initialisation_with_its_name(
     built: Path, lambda_libraries: Path, tmp_path: Path, handler: str
 ) -> None:

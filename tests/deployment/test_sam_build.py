@@ -55,6 +55,14 @@ def test_the_build_takes_neither_the_virtual_environment_nor_the_tests(tmp_path:
 
 def test_the_loader_is_built_with_the_driver_of_redshift_and_the_others_without(tmp_path: Path) -> None:
     sam_build(tmp_path, "--config-env", "local")
-    functions = ("StreamFunction", "RecoveryFunction", "DrainFunction", "LoaderFunction")
+    others = [
+        "StreamFunction",
+        "RecoveryFunction",
+        "EmitterFunction",
+        "CloserFunction",
+        "WindowFunction",
+        "DrainFunction",
+    ]
+    functions = [*others, "LoaderFunction"]
     assert [name for name in functions if (tmp_path / name / "redshift_connector").exists()] == ["LoaderFunction"]
-    assert [name for name in functions if (tmp_path / name / "jsonschema_rs").exists()] == list(functions[:3])
+    assert [name for name in functions if (tmp_path / name / "jsonschema_rs").exists()] == others
