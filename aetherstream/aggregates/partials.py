@@ -18,7 +18,7 @@ Partials = dict[Key, Partial]
 def merge_states(aggregate: Aggregate, a: Accs, b: Accs) -> Accs:
     """Merge the states of each output."""
     return tuple(
-        output.accumulator.merge(left, right) for output, left, right in zip(aggregate.outputs, a, b, strict=True)
+        [output.accumulator.merge(left, right) for output, left, right in zip(aggregate.outputs, a, b, strict=True)]
     )
 
 

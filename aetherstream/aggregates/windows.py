@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from math import floor
 from typing import NamedTuple
 
@@ -144,6 +145,7 @@ def watermark_of(live: Iterable[float | None]) -> float | None:
     return min(known) if known and len(known) == len(times) else None
 
 
+@lru_cache(maxsize=1024)  # the groups of a window ask for its start one by one
 def time_text(time: float) -> str:
     """Write a time as ISO 8601 in UTC, with microseconds where there are any."""
     try:
