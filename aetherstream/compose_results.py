@@ -14,8 +14,8 @@ from msgspec import UnsetType
 
 from aetherstream.aggregates.declaration import Declaration
 from aetherstream.pipeline import Pipeline
-from aetherstream.pipeline.model_aggregates import ResultPlace
 from aetherstream.pipeline.model_opensearch import OpenSearchSink
+from aetherstream.pipeline.model_results import ResultPlace
 from aetherstream.pipeline.model_sinks import S3Sink, Sink
 from aetherstream.results.parts import Outlet
 from aetherstream.startup import CLIENT

@@ -12,7 +12,7 @@ from aetherstream.compose_loads import result_target_of
 from aetherstream.delivery.put import ObjectStore
 from aetherstream.errors import ConfigurationError
 from aetherstream.pipeline import Pipeline
-from aetherstream.pipeline.model_aggregates import ResultPlace
+from aetherstream.pipeline.model_results import ResultPlace
 from aetherstream.results.redshift import RedshiftOutlet
 
 

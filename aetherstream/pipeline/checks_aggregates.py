@@ -16,15 +16,8 @@ from aetherstream.errors import ConfigurationError
 from aetherstream.pipeline.document import Document
 from aetherstream.pipeline.mistakes import Path
 from aetherstream.pipeline.model import PipelineFile
-from aetherstream.pipeline.model_aggregates import (
-    RESULT_NAME,
-    WINDOW_KINDS,
-    DeclaredAggregate,
-    DeclaredOutput,
-    DeclaredWindow,
-    GroupPart,
-    Kind,
-)
+from aetherstream.pipeline.model_aggregates import WINDOW_KINDS, DeclaredAggregate, DeclaredWindow, GroupPart
+from aetherstream.pipeline.model_results import RESULT_NAME, DeclaredOutput, Kind
 from aetherstream.pipeline.model_sinks import Sink
 from aetherstream.transforms.mistakes import nearest
 from aetherstream.transforms.paths import parse_path

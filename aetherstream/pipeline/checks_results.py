@@ -12,8 +12,9 @@ from aetherstream.pipeline.checks_opensearch import wrong_names
 from aetherstream.pipeline.document import Document
 from aetherstream.pipeline.mistakes import Path
 from aetherstream.pipeline.model import PipelineFile
-from aetherstream.pipeline.model_aggregates import DeclaredAggregate, ResultPlace
+from aetherstream.pipeline.model_aggregates import DeclaredAggregate
 from aetherstream.pipeline.model_redshift import RedshiftSink
+from aetherstream.pipeline.model_results import ResultPlace
 from aetherstream.pipeline.model_sinks import QuarantineS3, Sink
 from aetherstream.transforms.mistakes import nearest
 

@@ -18,7 +18,8 @@ from aetherstream.errors import ConfigurationError
 from aetherstream.pipeline.checks_aggregates import windows_of
 from aetherstream.pipeline.document import Document
 from aetherstream.pipeline.mistakes import Path
-from aetherstream.pipeline.model_aggregates import DeclaredAggregate, DeclaredOutput
+from aetherstream.pipeline.model_aggregates import DeclaredAggregate
+from aetherstream.pipeline.model_results import DeclaredOutput
 from aetherstream.transforms.expressions import ExpressionError, compile_expression
 
 Note = Callable[[Path, ConfigurationError], None]

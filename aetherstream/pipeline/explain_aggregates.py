@@ -8,7 +8,8 @@ from msgspec import UnsetType
 
 from aetherstream.pipeline.declarations import expressions_of
 from aetherstream.pipeline.model import EventTime
-from aetherstream.pipeline.model_aggregates import DeclaredAggregate, DeclaredOutput, DeclaredWindow, ResultPlace
+from aetherstream.pipeline.model_aggregates import DeclaredAggregate, DeclaredWindow
+from aetherstream.pipeline.model_results import DeclaredOutput, ResultPlace
 from aetherstream.pipeline.model_sinks import Sink
 from aetherstream.transforms.expressions import ExpressionError, compile_expression
 

@@ -11,6 +11,7 @@ Duration = Annotated[float, Meta(ge=0)] | Annotated[str, Meta(pattern=values.DUR
 Shift = float | Annotated[str, Meta(pattern=values.SHIFT)]
 Instant = Annotated[str, Meta(pattern=values.INSTANT)]
 FieldPath = Annotated[str, Meta(min_length=1)]
+ExpressionText = Annotated[str, Meta(min_length=1)]
 Bucket = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 """AWS: bucket names have 3 to 63 characters, lower-case letters, digits, dots and hyphens."""
 Prefix = Annotated[str, Meta(pattern=r"^[A-Za-z0-9!_.*'()-]+(/[A-Za-z0-9!_.*'()-]+)*$", max_length=400)]

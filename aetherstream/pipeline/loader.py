@@ -13,8 +13,9 @@ from aetherstream.pipeline.checks import check_meaning
 from aetherstream.pipeline.convert import convert
 from aetherstream.pipeline.document import Document, read
 from aetherstream.pipeline.model import PipelineFile
-from aetherstream.pipeline.model_aggregates import DeclaredAggregate, ResultPlace
+from aetherstream.pipeline.model_aggregates import DeclaredAggregate
 from aetherstream.pipeline.model_outage import BreakerRules, DrainRules, SpillPlace
+from aetherstream.pipeline.model_results import ResultPlace
 from aetherstream.pipeline.model_sinks import QuarantineS3, Sink
 
 BUCKET_VARIABLE = "AETHERSTREAM_BUCKET"

@@ -11,7 +11,8 @@ from msgspec import UnsetType
 
 from aetherstream.aggregates.groups import LONGEST_GROUP
 from aetherstream.aggregates.ids import LONGEST_ID
-from aetherstream.pipeline.model_aggregates import DeclaredAggregate, Kind, ResultPlace
+from aetherstream.pipeline.model_aggregates import DeclaredAggregate
+from aetherstream.pipeline.model_results import Kind, ResultPlace
 from aetherstream.warehouse.contract import Column, Declared, split_table
 from aetherstream.warehouse.types import ColumnType, column_type
 

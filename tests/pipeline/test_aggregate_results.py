@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from aetherstream.pipeline.model_aggregates import ResultPlace
+from aetherstream.pipeline.model_results import ResultPlace
 from tests.pipeline.writing import ENV, loaded, mistakes
 
 SINKS = """\

@@ -7,17 +7,8 @@ import pytest
 from aetherstream.aggregates import accumulators
 from aetherstream.aggregates.windows import Hopping, Session, Tumbling
 from aetherstream.pipeline.checks_aggregates import windows_of
-from aetherstream.pipeline.model_aggregates import (
-    KINDS,
-    DeclaredAggregate,
-    DeclaredOutput,
-    DeclaredWindow,
-    GroupPart,
-    Kind,
-    Rank,
-    ResultPlace,
-    field_expression,
-)
+from aetherstream.pipeline.model_aggregates import DeclaredAggregate, DeclaredWindow, GroupPart, field_expression
+from aetherstream.pipeline.model_results import KINDS, DeclaredOutput, Kind, Rank, ResultPlace
 from tests.pipeline.writing import SINKS, loaded, mistakes
 
 HEAD = f"pipeline: p\n{SINKS}aggregates:\n  hours:\n"

@@ -12,14 +12,8 @@ from aetherstream.pipeline import PipelineMistakes
 from aetherstream.pipeline.compiled import check
 from aetherstream.pipeline.declarations import declaration
 from aetherstream.pipeline.mistakes import Path as Place
-from aetherstream.pipeline.model_aggregates import (
-    DeclaredAggregate,
-    DeclaredOutput,
-    DeclaredWindow,
-    GroupPart,
-    Kind,
-    Rank,
-)
+from aetherstream.pipeline.model_aggregates import DeclaredAggregate, DeclaredWindow, GroupPart
+from aetherstream.pipeline.model_results import DeclaredOutput, Kind, Rank
 from tests.pipeline.writing import ENV, SINKS, write
 
 HOURLY = DeclaredWindow(tumbling="1h")

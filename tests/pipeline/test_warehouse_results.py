@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from aetherstream.aggregates.windows import Window
-from aetherstream.pipeline.model_aggregates import KINDS, DeclaredAggregate
+from aetherstream.pipeline.model_aggregates import DeclaredAggregate
+from aetherstream.pipeline.model_results import KINDS
 from aetherstream.pipeline.warehouse_results import declared_results
 from aetherstream.results.parts import Part, Row
 from aetherstream.results.rows import document
