@@ -7,6 +7,7 @@ sent twice is stored once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import inf
 from typing import NamedTuple
 
@@ -83,7 +84,7 @@ class Closer:
         try:
             clock = self._clocks.look()
             done.watermark, done.held_by = clock.watermark, clock.held_by
-            run = _Run(clock, Publisher(self._outlets, seconds_left, done.published), seconds_left, done)
+            run = _Run(clock, Publisher(self._outlets, seconds_left, done.published), seconds_left, done, set())
             self._close(run, self._limits(clock, upto), by_hand=upto is not None)
         except _NoTimeLeft:
             pass
@@ -104,23 +105,13 @@ class Closer:
         if self._fold(run, due, everything=bool(due or sessions)):
             due = self._due(limits)  # what nobody had folded may have begun further windows
         run.done.overdue = len(due)
-        failed: set[str] = set()
         for one in due:
-            if one.declaration.name not in failed:
-                try:
+            if one.declaration.name not in run.failed:
+                with run.noting(one.declaration):
                     self._window(run, one)
-                except _NoTimeLeft:
-                    raise
-                except (Retryable, ConfigurationError) as error:
-                    run.done.troubles.append(error)
-                    failed.add(one.declaration.name)
         for declaration in sessions:
-            try:
+            with run.noting(declaration):
                 self._sessions(run, declaration, limits[declaration.name])
-            except _NoTimeLeft:
-                raise
-            except (Retryable, ConfigurationError) as error:
-                run.done.troubles.append(error)
 
     def _with_sessions(self, run: _Run, limits: Mapping[str, float], *, by_hand: bool) -> list[Declaration]:
         """The aggregates in which sessions that have ended are to be looked for."""
@@ -187,6 +178,23 @@ class _Run(NamedTuple):
     publisher: Publisher
     seconds_left: Callable[[], float]
     done: Closing
+    failed: set[str]
+    """Aggregates that are left for the next run."""
+
+    @contextmanager
+    def noting(self, declaration: Declaration) -> Iterator[None]:
+        """Note what hinders an aggregate, and go on with the others."""
+        try:
+            yield
+        except (_NoTimeLeft, MemoryError):
+            raise
+        except (Retryable, ConfigurationError) as error:
+            self.done.troubles.append(error)
+            self.failed.add(declaration.name)
+        except Exception as error:  # noqa: BLE001 - a user's accumulator may raise anything
+            what = f"aggregate {declaration.name}: its results can't be made: {error!r}"
+            self.done.troubles.append(ConfigurationError(what))
+            self.failed.add(declaration.name)
 
     def hurry(self) -> None:
         """Stop where too little time is left for another step."""

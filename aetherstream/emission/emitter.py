@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from aetherstream.aggregates.declaration import Declaration
+from aetherstream.aggregates.declaration import Declaration, Ranking
 from aetherstream.aggregates.serial import UnreadableState
 from aetherstream.delivery.aggregates.apply import Stores
 from aetherstream.delivery.aggregates.changes import Images, changed, session_images
-from aetherstream.delivery.aggregates.closing import AT_ONCE, let_expire, noted
+from aetherstream.delivery.aggregates.closing import at_once, let_expire, noted
 from aetherstream.delivery.aggregates.places import GroupPlace, WindowPlace
 from aetherstream.delivery.aggregates.results import merged
 from aetherstream.delivery.aggregates.state import Item, Mark
@@ -24,7 +24,7 @@ from aetherstream.emission.publish import RESERVE, Outlets, Publisher
 from aetherstream.emission.ranking import ranked_rows
 from aetherstream.emission.report import Emission
 from aetherstream.emission.sessions import Change, changes_of, may_be_final, session_rows
-from aetherstream.errors import ConfigurationError, Retryable
+from aetherstream.errors import AetherStreamError, ConfigurationError, Retryable
 from aetherstream.results.parts import Row
 from aetherstream.results.rows import rows
 
@@ -105,15 +105,13 @@ class _Run:
         if declaration.aggregate.gap is not None:
             self._in_parts(declaration, self._touched(declaration, places, marks), marks)
             return
-        closed = dict.fromkeys(place.in_window for place in places if _expires(marks, place.in_window) is not None)
+        closed = {place.in_window: None for place in places if _mark(marks, place.in_window).expires is not None}
         if declaration.ranking is not None:
             for window in closed:
                 with self._noting():
-                    self._rank(declaration, window, marks)
+                    self._rank(declaration, declaration.ranking, window, marks[window])
             return
-        chosen = dict.fromkeys(
-            (place for place in places if declaration.emit == "updates" or place.in_window in closed), ()
-        )
+        chosen = {place: () for place in places if declaration.emit == "updates" or place.in_window in closed}
         self._in_parts(declaration, chosen, marks)
 
     def _touched(
@@ -122,19 +120,16 @@ class _Run:
         """Groups of sessions with what was written, without those of which nothing would be sent."""
         found: dict[GroupPlace, Sequence[Change]] = {}
         for place, images in places.items():
-            try:
+            with self._making():
                 changes = changes_of(declaration.aggregate, images)
-            except UnreadableState as error:
-                self._unreadable(error)
-                continue
-            upto = marks.get(place.in_window, Mark()).upto
-            if declaration.emit == "updates" or may_be_final(changes, declaration.aggregate.gap or 0, upto):
-                found[place] = changes
+                upto = _mark(marks, place.in_window).upto
+                if declaration.emit == "updates" or may_be_final(changes, declaration.aggregate.gap or 0, upto):
+                    found[place] = changes
         return found
 
     def _in_parts(self, declaration: Declaration, places: Mapping[GroupPlace, Sequence[Change]], marks: Marks) -> None:
         left = iter(places.items())
-        while some := dict(islice(left, AT_ONCE)):
+        while some := dict(islice(left, at_once(declaration.aggregate))):
             with self._noting():
                 self._groups(declaration, some, marks)
 
@@ -142,19 +137,21 @@ class _Run:
         self._hurry()
         found: list[Row] = []
         ending: dict[int, list[Item]] = {}
-        for place, items in self._read(places):
-            mark = marks.get(place.in_window, Mark())
+        read = list(self._read(places))
+        if declaration.aggregate.gap is not None:
+            # Once more, after reading: another session of the item may have raised the version meanwhile. By an older
+            # mark this row would pass as newer than the final one, and nobody would send that one again.
+            marks = self._stores.windows.marks({place.in_window for place, _ in read})
+        for place, items in read:
+            mark = _mark(marks, place.in_window)
             # Asked after reading: until then nothing of the group can have been removed.
             if mark.expires is not None and mark.expires <= self._now():
                 self._done.gone += 1
                 continue
-            try:
+            with self._making():
                 found += _rows(declaration, items, places[place], mark)
-            except UnreadableState as error:
-                self._unreadable(error)
-                continue
-            if mark.expires is not None:
-                ending.setdefault(mark.expires, []).extend(items)
+                if mark.expires is not None:
+                    ending.setdefault(mark.expires, []).extend(items)
         self._publisher.send(declaration.name, found)
         for at, items in ending.items():
             let_expire(self._stores.states, items, at)
@@ -171,29 +168,28 @@ class _Run:
             if items:
                 yield place, items
 
-    def _rank(self, declaration: Declaration, place: WindowPlace, marks: Marks) -> None:
+    def _rank(self, declaration: Declaration, ranking: Ranking, place: WindowPlace, mark: Mark) -> None:
         """Rank a closed window again: what has changed in it may have moved every group."""
-        if declaration.ranking is None or place.window is None:
-            return
         self._hurry()
-        expires = _expires(marks, place) or 0
+        if place.window is None or mark.expires is None:
+            return
         read: list[Item] = []
         groups = noted(self._stores.states.window(place), read)
-        found = ranked_rows(declaration, declaration.ranking, place.window, groups)
-        if expires <= self._now():
+        made: list[list[Row]] = []
+        with self._making():
+            made.append(ranked_rows(declaration, ranking, place.window, groups))
+        if made and mark.expires <= self._now():
             self._done.gone += 1
-            return
-        self._done.ranked += 1
-        self._publisher.send(declaration.name, found)
-        let_expire(self._stores.states, read, expires)
+        elif made:
+            self._done.ranked += 1
+            self._publisher.send(declaration.name, made[0])
+            let_expire(self._stores.states, read, mark.expires)
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
         """Note what fails, and go on with the next part."""
         try:
             yield
-        except UnreadableState as error:
-            self._unreadable(error)
         except (Retryable, ConfigurationError) as error:
             self._done.fail(error)
 
@@ -201,10 +197,24 @@ class _Run:
         if (left := self._seconds_left()) < RESERVE:
             raise Retryable(f"not all changes are emitted, {left:.1f} s were left")
 
-    def _unreadable(self, error: UnreadableState) -> None:
-        # Tried again it would hold up every later change of this part of the table, for a day.
+    @contextmanager
+    def _making(self) -> Iterator[None]:
+        """Leave out, and count, what no results can be made of: another version's states, a mistake in a user's class.
+
+        Tried again it would hold up every later change of this part of the table, for a day.
+        """
+        try:
+            yield
+        except UnreadableState as error:
+            self._unreadable(error)
+        except (AetherStreamError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a user's accumulator may raise anything
+            self._unreadable(error)
+
+    def _unreadable(self, error: Exception) -> None:
         self._done.unreadable += 1
-        self._done.unread = self._done.unread or str(error)
+        self._done.unread = self._done.unread or f"{type(error).__name__}: {error}"
 
 
 def _rows(declaration: Declaration, items: Sequence[Item], changes: Sequence[Change], mark: Mark) -> list[Row]:
@@ -214,8 +224,8 @@ def _rows(declaration: Declaration, items: Sequence[Item], changes: Sequence[Cha
     return rows(aggregate, merged(aggregate, items), final=mark.expires is not None)
 
 
-def _expires(marks: Marks, place: WindowPlace) -> int | None:
-    return marks.get(place, Mark()).expires
+def _mark(marks: Marks, place: WindowPlace) -> Mark:
+    return marks.get(place, Mark())
 
 
 def _oldest(records: Iterable[Record]) -> float | None:

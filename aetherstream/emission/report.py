@@ -50,14 +50,14 @@ class Emission:
     gone: int = 0
     """Groups whose states may have been removed since they changed, some time after closing."""
     unreadable: int = 0
-    """Groups whose states this version can't read."""
+    """Groups and rankings of which no results can be made: this version can't read a state, or a user's class fails."""
     oldest: float | None = None
     """When the first change was made, epoch seconds."""
     published: Published = field(default_factory=Published)
     error: AetherStreamError | None = None
     """Why the batch has to come again: the first cause."""
     unread: str = ""
-    """Why a state can't be read: the first cause."""
+    """Why: the first cause."""
 
     def fail(self, error: AetherStreamError) -> None:
         """Note why the batch has to come again."""

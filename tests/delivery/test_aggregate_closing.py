@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
-from aetherstream.aggregates.partials import results
-from aetherstream.delivery.aggregates.closing import KEEP, close, let_expire
+from aetherstream.aggregates.accumulators import make
+from aetherstream.aggregates.aggregate import Output
+from aetherstream.aggregates.partials import max_bytes, results
+from aetherstream.delivery.aggregates.closing import KEEP, at_once, close, let_expire
 from aetherstream.delivery.aggregates.places import WindowPlace
 from aetherstream.delivery.aggregates.results import Result
 from aetherstream.delivery.aggregates.state import Item, Mark
@@ -138,3 +141,8 @@ def test_a_late_event_leaves_the_time_at_which_a_state_expires() -> None:
     closed(table, Sink())
     table.fold(4, partials([("AA", 3600, 5)]))
     assert [(item.state.k, item.expires) for item in table.states.group(place("AA"))] == [(4, EXPIRES)]
+
+
+def test_groups_with_large_states_go_out_by_few() -> None:
+    large = replace(HOURLY, outputs=tuple(Output(f"o{n}", make("top_k", k=5), "v") for n in range(5)))
+    assert (at_once(HOURLY), at_once(large)) == (200, 16_000_000 // max_bytes(large))

@@ -15,6 +15,7 @@ from aetherstream.errors import Retryable
 from aetherstream.testing.results import MemoryOutlet
 from tests.delivery.aggregate_support import HOURLY, NOW, OUTPUTS, VISITS, partials
 from tests.emission.stream_world import StreamWorld
+from tests.emission.test_emitter import BRITTLE
 from tests.emission.world import removed, seen
 
 UPDATES = Declaration(HOURLY)
@@ -136,6 +137,16 @@ def test_an_aggregate_whose_outlet_is_down_does_not_hold_up_another() -> None:
     world.now += 7200
     done = world.close()
     assert (done.windows, done.overdue, len(down.sent), len(up.rows)) == (2, 2, 1, 2)
+
+
+def test_a_mistake_in_a_users_class_does_not_hold_up_another_aggregate() -> None:
+    world = StreamWorld(Declaration(BRITTLE), Declaration(replace(HOURLY, name="other")))
+    world.commit(0, partials([("AA", 3600, 12)], BRITTLE), 7200.0)
+    world.commit(0, partials([("AA", 3600, 12)], replace(HOURLY, name="other")), 7200.0)
+    world.now += 7200
+    done = world.close()
+    assert [str(error) for error in done.troubles] == ["aggregate hourly: its results can't be made: KeyError('12')"]
+    assert (done.windows, done.overdue) == (1, 1)
 
 
 def test_windows_are_closed_the_oldest_first_whatever_aggregate_they_are_of() -> None:

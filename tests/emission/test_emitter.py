@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from aetherstream.aggregates.accumulators import make
-from aetherstream.aggregates.aggregate import Output
+from aetherstream.aggregates.aggregate import Aggregate, Output
+from aetherstream.aggregates.column import Column
 from aetherstream.aggregates.declaration import Declaration, Ranking
 from aetherstream.delivery.aggregates.closing import AT_ONCE, KEEP
 from aetherstream.delivery.aggregates.state import Item, State
@@ -16,6 +19,37 @@ from aetherstream.testing.results import MemoryOutlet
 from tests.delivery.aggregate_support import HOURLY, NOW, WINDOW, partials
 from tests.emission.world import OTHER, World, seen
 
+
+class Brittle:
+    """A user's accumulator of texts that can't say what it makes of "bad"."""
+
+    max_bytes = 100
+
+    def create(self) -> str:
+        return ""
+
+    def add(self, acc: str, value: object, time: float, place: object) -> str:
+        return self.merge(acc, str(value))
+
+    def fold(self, column: Column) -> str:
+        return max(map(str, column.values))
+
+    def merge(self, a: str, b: str) -> str:
+        return max(a, b)
+
+    def result(self, acc: str) -> int:
+        return {"13": 13}[acc]
+
+    def dump(self, acc: str) -> bytes:
+        return acc.encode()
+
+    def load(self, data: bytes) -> str:
+        return data.decode()
+
+
+BRITTLE = replace(
+    HOURLY, outputs=(Output("own", make("custom", reference="tests.emission.test_emitter:Brittle"), "v"),)
+)
 UPDATES = Declaration(HOURLY)
 AT_CLOSE = Declaration(HOURLY, emit="close")
 BUSIEST = Declaration(HOURLY, emit="close", ranking=Ranking("sum", 2))
@@ -23,9 +57,9 @@ AA, UA = 'hourly/1970-01-01T01:00:00Z/["AA"]', 'hourly/1970-01-01T01:00:00Z/["UA
 EXPIRES = int(NOW) + KEEP
 
 
-def close(world: World, *, expires: int = EXPIRES) -> None:
+def close(world: World, *, expires: int = EXPIRES, aggregate: Aggregate = HOURLY) -> None:
     """Mark the window, as the closer does before it reads."""
-    world.windows.close(world.place(HOURLY, WINDOW), expires, kept=expires)
+    world.windows.close(world.place(aggregate, WINDOW), expires, kept=expires)
 
 
 def test_a_changed_group_is_sent_merged_over_its_shards() -> None:
@@ -188,6 +222,16 @@ def test_a_state_that_cant_be_read_holds_nothing_up() -> None:
     done = world.emit()
     assert (done.unreadable, done.error, list(world.outlet.rows)) == (1, None, [UA])
     assert "format 9" in done.unread
+
+
+@pytest.mark.parametrize("ranking", [None, Ranking("own", 1)])
+def test_a_mistake_in_a_users_class_holds_nothing_up(ranking: Ranking | None) -> None:
+    world = World(Declaration(BRITTLE, ranking=ranking))
+    close(world, aggregate=BRITTLE)
+    world.fold(4, partials([("AA", 3600, 12), ("UA", 3600, 13)], BRITTLE))
+    done = world.emit()
+    assert (done.unreadable, done.unread, done.error) == (1, "KeyError: '12'", None)
+    assert list(world.outlet.rows) == ([] if ranking else [UA])
 
 
 def test_without_time_the_batch_comes_again() -> None:

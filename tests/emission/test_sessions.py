@@ -12,6 +12,8 @@ from aetherstream.aggregates.accumulators import make
 from aetherstream.aggregates.aggregate import Aggregate, Output
 from aetherstream.aggregates.declaration import Declaration
 from aetherstream.aggregates.windows import Session
+from aetherstream.delivery.aggregates.places import GroupPlace
+from aetherstream.delivery.aggregates.state import Item
 from aetherstream.testing.results import MemoryOutlet
 from tests.delivery.aggregate_support import SHARD, VISITS, Row, partials
 from tests.emission.world import OTHER, World, removed, seen
@@ -91,6 +93,21 @@ def test_a_session_that_has_ended_is_final_when_it_changes() -> None:
     world.fold(1, visits(0, 100))
     world.emit()
     assert events(world) == {at(0): (1, True), at(100): (1, False)}
+
+
+def test_a_session_that_was_closed_before_it_was_read_is_final_though_the_batch_began_earlier() -> None:
+    world = World(UPDATES)
+    world.fold(1, visits(0))
+    told, read = world.states.news(), world.states.group
+
+    def closed_meanwhile(place: GroupPlace) -> list[Item]:
+        world.windows.close_sessions(world.place(VISITS), 60)
+        world.fold(2, visits(500))  # raises the version of the first session too
+        return read(place)
+
+    world.states.group = closed_meanwhile  # type: ignore[method-assign]
+    world.emit(told)
+    assert seen(world.outlet) == {at(0): {"events": 1, "sum": 1, "version": 5, "final": True}}
 
 
 def test_at_close_only_sessions_that_have_ended_go_out() -> None:

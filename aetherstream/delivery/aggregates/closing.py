@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from aetherstream.aggregates.aggregate import Aggregate
+from aetherstream.aggregates.partials import max_bytes
 from aetherstream.delivery.aggregates.places import WindowPlace
 from aetherstream.delivery.aggregates.results import Result, merged, sessions_ended
 from aetherstream.delivery.aggregates.state import Item, State, StateStore, WindowStore
@@ -23,7 +24,9 @@ ENDED = 86_400
 """Seconds for which a group whose sessions are all forgotten is kept. Longer than processes remember what is forgotten
 (`memory.LOOK_AGAIN`): one that does not know it yet still finds the state."""
 AT_ONCE = 200
-"""Groups whose results go out together."""
+"""Groups whose results go out together, where their states are small."""
+_BYTES_AT_ONCE = 16_000_000
+"""Bytes that their states may have in each shard."""
 
 Emit = Callable[[Sequence[Result]], None]
 """Takes the results of some groups (`AT_ONCE`); it may be called again with the same ones, or later ones, and raises
@@ -63,7 +66,7 @@ def close(
     expires = _marked(place, windows, now)
     groups = 0
     left = (items for items in states.window(place) if _is_to_emit(items, expires, now))
-    for some in _some(left):
+    for some in _some(left, at_once(aggregate)):
         emit([result for items in some for result in merged(aggregate, items)])
         groups += len(some)
         let_expire(states, [item for items in some for item in items], expires)
@@ -132,7 +135,7 @@ def close_sessions(
     if mark.emitted is not None and mark.emitted >= upto:
         return 0
     sessions = 0
-    for some in _some(states.window(place)):
+    for some in _some(states.window(place), at_once(aggregate)):
         ended = [
             result
             for items in some
@@ -149,6 +152,11 @@ def close_sessions(
     # Only now: who folds into a group leaves out of its state what has ended before the floor.
     windows.forget(place, floor)
     return sessions
+
+
+def at_once(aggregate: Aggregate) -> int:
+    """How many groups are held in memory, and go out, together."""
+    return max(1, min(AT_ONCE, _BYTES_AT_ONCE // max_bytes(aggregate)))
 
 
 def noted(groups: Iterable[list[Item]], read: list[Item]) -> Iterator[list[Item]]:
@@ -182,6 +190,6 @@ def _is_to_emit(items: Sequence[Item], expires: int, now: float) -> bool:
     return not any(ending) if expires <= now else not all(ending)
 
 
-def _some(groups: Iterator[list[Item]]) -> Iterator[list[list[Item]]]:
-    while some := list(islice(groups, AT_ONCE)):
+def _some(groups: Iterator[list[Item]], count: int) -> Iterator[list[list[Item]]]:
+    while some := list(islice(groups, count)):
         yield some
