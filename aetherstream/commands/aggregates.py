@@ -244,7 +244,7 @@ def _results(
     from aetherstream.delivery.aggregates.results import merged
 
     aggregate, scope, states = declaration.aggregate, found.scope(declaration), found.stores.states
-    facts = []
+    facts: list[dict[str, Any]] = []
     for window in _windows(found, declaration, at):
         place = WindowPlace(scope, window)
         if group is not None:
@@ -265,7 +265,7 @@ def _results(
                         "shards": len({item.address.sk.split("#")[1] for item in items}),
                     }
                 )
-    return facts
+    return sorted(facts, key=lambda each: (each["window"], json.dumps(each["group"])))
 
 
 def _windows(found: Aggregated, declaration: Declaration, at: datetime | None) -> Sequence[Window | None]:
