@@ -72,6 +72,8 @@ def _in_words(error: Any, schema: dict[str, Any]) -> Iterator[Mistake]:
     elif kind == "propertyNames":
         name = error.kind.error.instance
         yield Mistake((*path, name), f"not allowed as a name; names match {rule.get('pattern', '')}", on_key=True)
+    elif kind == "minProperties" and "properties" not in rule:
+        yield Mistake(path, "is empty; it needs one entry at least", on_key=True)
     elif kind in ("oneOf", "maxProperties", "minProperties"):
         choices = (
             [choice["required"][0] for choice in rule["oneOf"]] if kind == "oneOf" else list(rule.get("properties", ()))
@@ -79,10 +81,8 @@ def _in_words(error: Any, schema: dict[str, Any]) -> Iterator[Mistake]:
         yield from _one_of(path, error.instance, choices, rule.get("properties", ()))
     elif kind == "enum":
         right = [str(option) for option in error.kind.options]
-        near = nearest(str(error.instance), right) if isinstance(error.instance, str) else ""
-        yield Mistake(
-            path, f"{_shown(error.instance)} is not one of {', '.join(right)}{near if 'mean' in near else ''}"
-        )
+        near = _suggested(error.instance, right) if isinstance(error.instance, str) else ""
+        yield Mistake(path, f"{_shown(error.instance)} is not one of {', '.join(right)}{near}")
     else:
         yield Mistake(path, _expected(error, rule, schema))
 
@@ -103,6 +103,12 @@ def _meant(error: Any) -> list[Any]:
 def _keyword(error: Any) -> str:
     """The rule that is broken, as `kind.name` says it, which jsonschema-rs 0.39 does not have."""
     return "propertyNames" if hasattr(error.kind, "error") else str(error.schema_path[-1])
+
+
+def _suggested(word: str, right: list[str]) -> str:
+    """The nearest right word, if one is near."""
+    near = nearest(word, right)
+    return near if "did you mean" in near else ""
 
 
 def _one_of(path: Path, value: Any, choices: list[str], known: Container[str]) -> Iterator[Mistake]:
@@ -133,8 +139,8 @@ def _expected(error: Any, rule: dict[str, Any], schema: dict[str, Any]) -> str:
     else:
         message = f"expected {what}, got {shown}"
         words = [str(word) for choice in rule.get("anyOf", ()) for word in _resolved(choice, schema).get("enum", ())]
-        near = nearest(value, words) if isinstance(value, str) and words else ""
-        message += near if "mean" in near else ""
+        if isinstance(value, str) and words:
+            message += _suggested(value, words)
     if not isinstance(value, str | dict | list) and value is not None and "text" in kinds:
         message += "; put quotes around it to make it text"
     elif isinstance(value, str) and "true or false" in kinds:

@@ -363,6 +363,23 @@ def test_states_in_dynamodb_need_objects_that_tell_what_was_folded(tmp_path: Pat
         assert mistakes(tmp_path, text) == [("4:3", "aggregates.hours", said)]
 
 
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        ("{}", "~.outputs: is empty; it needs one entry at least"),
+        (
+            "{x: {kind: nonsense, of: a}}",
+            (
+                "~.outputs.x.kind: 'nonsense' is not one of count, custom, distinct, first, last, max, mean, min,"
+                " quantiles, rate, stddev, sum, top_k, variance"
+            ),
+        ),
+    ],
+)
+def test_what_can_be_no_output_is_said_in_few_words(tmp_path: Path, outputs: str, said: str) -> None:
+    assert wrong(tmp_path, f"outputs: {outputs}") == [said]
+
+
 def test_a_result_may_be_called_like_a_secret(tmp_path: Path) -> None:
     assert list(read(tmp_path, "outputs: {token: count}").outputs) == ["token"]
 
