@@ -258,6 +258,12 @@ def _consequences(view: ShardView) -> Iterator[str]:
             "delivered again,"
         )
         yield "  and stand in the sinks twice unless their objects are moved away first or the sinks' prefixes change"
+    if item.event_time is not None:
+        yield (
+            f"  aggregates keep their states and the event time {time_text(item.event_time)}: what comes again is late "
+            "where its window is"
+        )
+        yield "  closed by it, and is counted a second time where it is not"
     yield "  the totals go on from where they are"
 
 

@@ -59,7 +59,7 @@ def fold(
 
     `sinks`: names of the per-object sinks. Raises Retryable, ConfigurationError.
     """
-    if aggregation is None or not len(choice.prepared.events):
+    if aggregation is None or choice.prepared.columns is None:  # events of the archive were committed with it
         return Fold()
     events = choice.prepared.events
     names = [one.name for one in aggregation.aggregates]

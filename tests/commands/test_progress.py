@@ -138,3 +138,24 @@ def test_a_wrong_call_is_told_what_to_say(stack: MemoryStack, name: str, argumen
 def test_an_empty_table_is_told(tmp_path: Path) -> None:
     result = MemoryStack(tmp_path, PIPELINE).call(command("show"))
     assert str(result.exception) == "the progress table is empty: no batch has been processed yet"
+
+
+def test_show_tells_what_came_to_aggregates(stack: MemoryStack) -> None:
+    item = stack.progress.items[KEY]
+    totals = {"aggregates.sums.events": 9, "aggregates.sums.folded": 6, "aggregates.sums.late": 1}
+    totals["aggregates.sums.quarantined"] = 2
+    redriven = {"aggregates.sums.events": 3, "aggregates.sums.folded": 3}
+    stack.progress.items[KEY] = replace(
+        item, counters={**item.counters, **totals}, redriven=redriven, event_time=90.0, commit=7
+    )
+    assert lines(stack, "show", "--shard", SHARD)[-3:] == [
+        "    aggregate sums: 9 events = 6 folded + 1 late + 2 quarantined",
+        "    aggregates: event time 1970-01-01T00:01:30Z committed, commit 7",
+        "    aggregate sums: 3 events folded by redrives",
+    ]
+
+
+def test_a_reset_says_what_it_means_to_aggregates(stack: MemoryStack) -> None:
+    stack.progress.items[KEY] = replace(stack.progress.items[KEY], event_time=90.0)
+    told = "\n".join(lines(stack, "reset", "--all"))
+    assert "aggregates keep their states and the event time 1970-01-01T00:01:30Z" in told
