@@ -1,6 +1,6 @@
 from __future__ import annotations
 
 from tests.opensearch_fixture import index_prefix, opensearch, opensearch_server
-from tests.stack_fixture import tiny_stack
+from tests.stack_fixture import stack, tiny_stack
 
-__all__ = ["index_prefix", "opensearch", "opensearch_server", "tiny_stack"]
+__all__ = ["index_prefix", "opensearch", "opensearch_server", "stack", "tiny_stack"]
