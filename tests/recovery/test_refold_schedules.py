@@ -14,11 +14,16 @@ from aetherstream.aggregates.aggregate import Aggregate, Output
 from aetherstream.aggregates.declaration import Declaration
 from aetherstream.aggregates.windows import Tumbling, Window
 from aetherstream.core import Core
+from aetherstream.delivery.aggregates.apply import Stores
+from aetherstream.delivery.aggregates.places import scope_of
 from aetherstream.eventtime import EventTime
+from aetherstream.objects import SUFFIX, Target
 from aetherstream.recovery.held import Held
+from aetherstream.recovery.recomputing import Places, recompute
 from aetherstream.recovery.redrive import Redriver
-from aetherstream.recovery.refold import Fold
-from aetherstream.testing.builders import JsonLists, written
+from aetherstream.recovery.refold import Fold, notes
+from aetherstream.testing.builders import STREAM, JsonLists, written
+from tests.engine.harness import NOW
 from tests.recovery.redriving import Recovery
 from tests.recovery.test_schedules import Changing, Schedule
 
@@ -81,7 +86,29 @@ class Aggregated(Schedule):
         self.redriver(bench).redrive(self.stream, origin="replay")  # what an unfinished one left is emptied
 
     def wrong(self) -> list[str]:
-        return [*super().wrong(), *self.wrong_results(), *self.wrong_envelopes()]
+        return [*super().wrong(), *self.wrong_results(), *self.wrong_envelopes(), *self.wrong_recomputed()]
+
+    def wrong_recomputed(self) -> list[str]:
+        """What `aetherstream aggregates recompute` would find."""
+        wrong = []
+        for declaration in self.bench.declarations:
+            found = recompute(
+                declaration,
+                scope_of("flights#events", declaration.aggregate),
+                Window(0, 3600),
+                time=TIMED,
+                places=Places(
+                    [sink.target for sink in self.sinks()],
+                    Target("data", "quarantine", SUFFIX["gzip"]),
+                    notes("data", "flights", STREAM),
+                ),
+                items=list(self.bench.progress.items.values()),
+                reader=self.bench.objects,
+                stores=Stores(self.bench.states, self.bench.windows),
+                now=NOW,
+            )
+            wrong += [f"recomputed: {each}" for each in found.differences]
+        return wrong
 
     def wrong_results(self) -> list[str]:
         """Hold the states against what stands in the archive, the quarantine and the notes."""
