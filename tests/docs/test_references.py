@@ -13,7 +13,7 @@ from aetherstream.compose import tables_of
 from aetherstream.decode import read_batch
 from aetherstream.delivery.ledger import Ledger
 from aetherstream.pipeline import load
-from aetherstream.report import Report, SinkCount
+from aetherstream.report import AggregateCount, Report, SinkCount
 from aetherstream.telemetry import Telemetry
 from aetherstream.testing.stores import InlineExecutor, MemoryObjects, MemoryProgress
 from scripts import make_cli_reference, make_settings_reference
@@ -49,6 +49,9 @@ def published(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     spilling = Report("shardId-000000000000", kinesis_records=1, records_in=1, passed=1)
     spilling.sinks["archive"] = SinkCount(events=1, spilled=1)
     telemetry.publish(spilling)
+    aggregating = Report("shardId-000000000000", kinesis_records=1, records_in=1, passed=1)
+    aggregating.aggregates["hourly"] = AggregateCount(events=1, folded=1)
+    telemetry.publish(aggregating)
     metadata = [dict.fromkeys(stored.metadata, "") for stored in objects.objects.values()]
     return [*map(json.loads, capsys.readouterr().out.splitlines()), *metadata]
 
@@ -73,7 +76,9 @@ def test_every_metric_is_documented_with_its_unit(published: list[dict[str, Any]
     rows = dict(re.findall(r"^\| `([\w.<>]+)` \| (Count|Bytes|Milliseconds) \|", METRICS.read_text(), re.MULTILINE))
     found = {
         re.sub(
-            r"^Events\.archive", "Events.<sink>", re.sub(r"^Duration\..*", "Duration.<step>", metric["Name"])
+            r"^Events\.archive|^Aggregates\.hourly",
+            lambda found: {"Events.archive": "Events.<sink>"}.get(found[0], "Aggregates.<aggregate>"),
+            re.sub(r"^Duration\..*", "Duration.<step>", metric["Name"]),
         ): metric["Unit"]
         for metric in defined
     }
@@ -89,8 +94,9 @@ def test_every_step_that_is_timed_is_documented(published: list[dict[str, Any]])
 def test_every_field_of_the_log_line_is_documented(published: list[dict[str, Any]]) -> None:
     lines = [line for line in published if "message" in line and "accounting" in line]
     fields = {field for line in lines for field in (*line, *line["accounting"])}
-    fields |= {field for line in lines for counts in line["sinks"].values() for field in counts}
-    assert len(lines) == 3
+    shares = [counts for line in lines for part in ("sinks", "aggregates") for counts in line.get(part, {}).values()]
+    fields |= {field for counts in shares for field in counts}
+    assert len(lines) == 4
     assert fields - documented() == set()
 
 
