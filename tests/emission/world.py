@@ -70,9 +70,14 @@ def image(item: Item) -> dict[str, Any]:
 class World:
     """What an emitter works on; `fold` is the stream function's part."""
 
-    def __init__(self, *declarations: Declaration, outlets: Mapping[str, Sequence[Outlet]] | None = None) -> None:
+    def __init__(
+        self,
+        *declarations: Declaration,
+        outlets: Mapping[str, Sequence[Outlet]] | None = None,
+        states: StreamedStates | None = None,
+    ) -> None:
         self.declarations = declarations
-        self.states, self.windows = StreamedStates(), MemoryWindows()
+        self.states, self.windows = states or StreamedStates(), MemoryWindows()
         self.stores = Stores(self.states, self.windows)
         self.memory = Memory()
         self.now = NOW
