@@ -25,7 +25,7 @@ class Settings:
     variables: Mapping[str, str]
     """The whole environment, for `${VAR}` in the pipeline file."""
     stream: str | None = None
-    """ARN of the stream; only the recovery function and the loader have it."""
+    """ARN of the stream; only the recovery function, the loader, the emitter and the closer have it."""
     dead_letters: str | None = None
     """Bucket of the dead letters; only the recovery function has it."""
     function: str | None = None
