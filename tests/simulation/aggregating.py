@@ -51,6 +51,8 @@ class Aggregates:
         self.emitter: type[Emitter] = Emitter
         self.closer: type[Closer] = Closer
         self._most_inline = rng.choice((0, 100, 4096))
+        drawn = rng.choice((0.05, 0.1, 0.3))
+        self._closing = drawn if simulation.shape.closing is None else simulation.shape.closing
         self._folded: set[tuple[str, int]] = set()
         self._idle: list[Closer] = []
 
@@ -96,8 +98,8 @@ class Aggregates:
         rng = self._rng
         if self.changes and rng.random() < 0.4:
             self._emit()
-        if rng.random() < 0.12:
-            self._close(START + rng.choice((-10.0, 0.0, 10.0, 1000.0)) if rng.random() < 0.6 else None)
+        if rng.random() < self._closing:
+            self._close(START + rng.choice((0.0, 10.0, 30.0, 1000.0)) if rng.random() < 0.6 else None)
 
     def settle_all(self) -> None:
         """Close every window and emit what has changed: nothing goes wrong any more."""
@@ -160,7 +162,7 @@ class Aggregates:
         world, rng = self._simulation.world, self._rng
         attempt = Attempt(f"{kind}{len(self.attempts)}", body, [], redrives=True)
         if not world.calm and rng.random() < 0.4:  # others come while it is at work
-            attempt.abandon_at = rng.randint(1, 8)
+            attempt.abandon_at = rng.randint(1, rng.choice((6, 30, 90)))
         self.attempts.append(attempt)
         world.note(f"{attempt.name} begins")
         world.run(attempt)

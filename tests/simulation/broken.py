@@ -21,6 +21,7 @@ from aetherstream.report import Report
 from aetherstream.timings import Timings
 from tests.simulation.broken_aggregates import BROKEN_COUNTS, BROKEN_RECOUNTS, COUNTED_BY
 from tests.simulation.broken_drains import BROKEN_DRAINS, NotesNoSpill, SpillsNothing
+from tests.simulation.broken_emissions import BROKEN_EMISSIONS, EMITTED_BY
 from tests.simulation.broken_loads import BROKEN_LOADS
 from tests.simulation.broken_redrives import BROKEN_REDRIVES
 from tests.simulation.loading import LoaderVariant
@@ -28,6 +29,7 @@ from tests.simulation.models import held_lines
 from tests.simulation.recovery import RedriverVariant
 from tests.simulation.run import ANY, Setting, Simulation, Variant, parts
 from tests.simulation.settings import (
+    CLOSINGS,
     COUNTS,
     GIVEN_UP,
     LATECOMERS,
@@ -386,6 +388,7 @@ BROKEN = {
     "what is spilled is put nowhere": Broken(_engine(SpillsNothing), OUTAGES),
     **{name: Broken(None, OUTAGES, None, drainer) for name, drainer in BROKEN_DRAINS.items()},
     **{name: Broken(variant, COUNTED_BY.get(name, COUNTS)) for name, variant in BROKEN_COUNTS.items()},
+    **{name: Broken(variant, EMITTED_BY.get(name, CLOSINGS)) for name, variant in BROKEN_EMISSIONS.items()},
     **{name: Broken(None, COUNTED_BY.get(name, COUNTS), redriver) for name, redriver in BROKEN_RECOUNTS.items()},
     **{name: Broken(None, _SHOWN_BY.get(name, LOADS), loader=loader) for name, loader in BROKEN_LOADS.items()},
 }

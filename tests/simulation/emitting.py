@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from aetherstream.delivery.aggregates.state import Item
 from aetherstream.delivery.aggregates.statements import key_of, window_text
+from aetherstream.errors import Retryable
 from aetherstream.results.parts import Row, Sent
 from aetherstream.testing.builders import START
 from aetherstream.testing.results import MemoryOutlet
-from tests.simulation.faults import AT_BULK, AT_READ
+from tests.simulation.faults import AT_BULK, AT_READ, Fault
 from tests.simulation.world import World
 
 if TYPE_CHECKING:
@@ -70,7 +71,15 @@ class Place(MemoryOutlet):
     def send(self, rows: Sequence[Row], seconds_left: float, /) -> Sent:
         """See `Outlet.send`."""
         what = f"{self.name}: {' '.join(_said(row) for row in rows)}"
-        return self._world.effect(what, lambda: super(Place, self).send(rows, seconds_left), AT_BULK)
+
+        def act() -> Sent:
+            if partial := self._world.draw(frozenset({Fault.PARTIAL})):
+                self._world.note(self.name, partial)
+                super(Place, self).send(rows[: len(rows) // 2], seconds_left)
+                raise Retryable("throttled")
+            return super(Place, self).send(rows, seconds_left)
+
+        return self._world.effect(what, act, AT_BULK)
 
 
 def _said(row: Row) -> str:

@@ -100,6 +100,20 @@ LOADED_REDRIVES = Setting(REDRIVES.only, {**REDRIVES.shape, "loaded": True, "ups
 LOADED_LATECOMERS = Setting(LATECOMERS.only, {**LATECOMERS.shape, "loaded": True, "upserted": False})
 
 COUNTS = Setting(None, {"aggregated": True})
+CLOSINGS = Setting(
+    {
+        Fault.ABANDONED: 0.2,
+        Fault.KILLED_BEFORE: 0.05,
+        Fault.LATE: 0.05,
+        Fault.PARTIAL: 1.5,
+        Fault.COLD: 0.1,
+    },
+    {**_BATCHES, "aggregated": True, "closing": 0.6, "with_search": False, "batch_size": 3, "loaded": False},
+)
+SLOW_CLOSINGS = Setting(
+    {Fault.COLD: 0.2},
+    {**CLOSINGS.shape, "closing": 0.04, "eagerness": 0.05, "batch_size": 1, "plain": True, "dos": ("split",)},
+)
 COUNTED_PARTS = Setting(PARTS.only, {**PARTS.shape, "aggregated": True})
 COUNTED_LETTERS = Setting(
     {Fault.ABANDONED: 0.5, Fault.REDRIVEN_EARLY: 0.8, Fault.REFUSED: 0.3},
@@ -128,6 +142,7 @@ SETTINGS = {
     "loads of what is redriven": LOADED_REDRIVES,
     "loads beside latecomers": LOADED_LATECOMERS,
     "aggregates": COUNTS,
+    "aggregates that are closed": CLOSINGS,
     "aggregates of parts": COUNTED_PARTS,
     "aggregates of dead letters": COUNTED_LETTERS,
     "aggregates of what is redriven": COUNTED_REDRIVES,

@@ -250,6 +250,8 @@ class Shape:
     """Whether its table keeps one row a key, and not one an event."""
     aggregated: bool = False
     """Whether there are aggregates."""
+    closing: float | None = None
+    """How often the closer comes; None: it is drawn."""
     declared: tuple[Declaration, ...] = field(default=(), repr=False)
     """Those aggregates."""
     interleaved: bool = False
