@@ -70,16 +70,14 @@ class Place(MemoryOutlet):
 
     def send(self, rows: Sequence[Row], seconds_left: float, /) -> Sent:
         """See `Outlet.send`."""
-        what = f"{self.name}: {' '.join(_said(row) for row in rows)}"
-
-        def act() -> Sent:
-            if partial := self._world.draw(frozenset({Fault.PARTIAL})):
-                self._world.note(self.name, partial)
-                super(Place, self).send(rows[: len(rows) // 2], seconds_left)
-                raise Retryable("throttled")
-            return super(Place, self).send(rows, seconds_left)
-
-        return self._world.effect(what, act, AT_BULK)
+        partial = self._world.draw(frozenset({Fault.PARTIAL}))
+        taken = rows[: len(rows) // 2] if partial else rows
+        what = f"{self.name}: {' '.join(_said(row) for row in taken)}"
+        sent = self._world.effect(what, lambda: super(Place, self).send(taken, seconds_left), AT_BULK)
+        if partial:
+            self._world.note(self.name, partial)
+            raise Retryable("throttled")
+        return sent
 
 
 def _said(row: Row) -> str:
