@@ -31,6 +31,11 @@ UNIT_CHARACTERS = 4_000_000
 @click.option("--archive", metavar="SINK", help="Read the objects of this sink instead of the stream.")
 @click.option("--into", multiple=True, metavar="SINK", help="Only into this sink; with --archive it has to be said.")
 @click.option("--shard", "shards", multiple=True, metavar="ID", help="Only this shard.")
+@click.option(
+    "--skip-aggregates",
+    is_flag=True,
+    help="Fold nothing: for a sink whose prefix is new, or whose objects were removed. What they held was folded.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--json", "as_json", is_flag=True, help="Print the totals as JSON.")
 @wait_option
@@ -42,6 +47,7 @@ def replay(
     archive: str | None,
     into: tuple[str, ...],
     shards: tuple[str, ...],
+    skip_aggregates: bool,
     dry_run: bool,
     as_json: bool,
     wait: int,
@@ -51,7 +57,8 @@ def replay(
 
     Events are known by their place in the stream: what a sink holds is never written twice, so a replay may be
     interrupted and repeated. What the stream function has not settled yet, and what stands in the quarantine, is left
-    alone. From the archive, events go as they are, without being transformed again, into the sinks of --into.
+    alone. An event that no object of any sink holds is folded into the aggregates, too. From the archive, events go as
+    they are, without being transformed again, into the sinks of --into.
     """
     if archive is not None and not into:
         raise UsageError("say with --into which sinks are to get the archive's events")
@@ -69,7 +76,10 @@ def replay(
         units = _of_archive(stack, recovery, archive, shards, start, end)
     totals = Totals(dry_run)
     for unit in units:
-        _ask(recovery, unit, totals, "stream" if archive is None else "archive", into)
+        request: dict[str, Any] = {"source": "stream" if archive is None else "archive", "into": list(into)}
+        if skip_aggregates:
+            request["skip_aggregates"] = True
+        _ask(recovery, unit, totals, request)
         if sys.stderr.isatty() and not as_json:
             click.echo(f"\r{totals.kinesis:,} Kinesis records", nl=False, err=True)
     if sys.stderr.isatty() and not as_json:
@@ -103,6 +113,7 @@ class Totals:
     kinesis: int = 0
     records: Counter[str] = field(default_factory=Counter)
     sinks: dict[str, Counter[str]] = field(default_factory=dict)
+    aggregates: dict[str, Counter[str]] = field(default_factory=dict)
     reasons: Counter[str] = field(default_factory=Counter)
     not_settled: int = 0
     causes: list[str] = field(default_factory=list)
@@ -126,6 +137,8 @@ class Totals:
         self.records.update({name: report[name] for name in (*names, "held_refused")})
         for name, share in report["sinks"].items():
             self.sinks.setdefault(name, Counter()).update(share)
+        for name, share in report["aggregates"].items():
+            self.aggregates.setdefault(name, Counter()).update(share)
         self.reasons.update(report["reasons"])
         self.causes = list(dict.fromkeys([*self.causes, *causes(report)]))[:3]
         self.not_settled += answer["not_settled"]
@@ -143,6 +156,7 @@ class Totals:
             "kinesis_records": self.kinesis,
             "records": dict(self.records),
             "sinks": {name: dict(share) for name, share in self.sinks.items()},
+            "aggregates": {name: dict(share) for name, share in self.aggregates.items()},
             "rejected": dict(self.reasons),
             "not_settled": self.not_settled,
             "undelivered": self.causes,
@@ -162,6 +176,10 @@ class Totals:
                     f"{share['held']:,} held already + {share['quarantined']:,} {would}quarantined + "
                     f"{share['left']:,} left"
                 )
+        for name, share in self.aggregates.items():
+            refused = f"{share['quarantined']:,} {would}quarantined"
+            told = f"{share['folded']:,} {would}folded + {share['late']:,} late + {refused}"
+            yield f"aggregate {name}: {count(share['events'], 'event')} = {told}"
         for name, words in (
             ("dropped", "dropped by a filter"),
             ("quarantined", f"{would}quarantined for the first time"),
@@ -184,11 +202,10 @@ class Totals:
         yield f"{count(self.objects, 'object')} {would}written" + (". Nothing was changed." if self.dry_run else "")
 
 
-def _ask(recovery: Recovery, unit: KinesisRecords, totals: Totals, source: str, into: tuple[str, ...]) -> None:
+def _ask(recovery: Recovery, unit: KinesisRecords, totals: Totals, request: Mapping[str, Any]) -> None:
     from aetherstream.recovery.replay import as_json
 
-    request = {"do": "replay", "unit": as_json(unit), "source": source, "into": list(into), "dry_run": totals.dry_run}
-    answer = recovery.ask(request)
+    answer = recovery.ask({"do": "replay", "unit": as_json(unit), **request, "dry_run": totals.dry_run})
     if "report" not in answer:
         raise Retryable(
             f"{answer.get('message', answer)}\nStopped at {unit.shard} {unit.sequences[0]}, after {totals.kinesis:,} "

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -81,6 +82,12 @@ class Redriver:
         self._request = request
         self._clock = clock
         self._leases = Leases(progress, owner=owner, clock=clock, seconds=lease_seconds)
+
+    def without_aggregates(self) -> Redriver:
+        """The same, which adds nothing to aggregates: for what they have, though no object tells it any more."""
+        made = copy(self)
+        made._aggregation = None
+        return made
 
     def redrive(
         self,

@@ -69,6 +69,7 @@ class Replayer:
         source: Source = "stream",
         into: Sequence[str] = (),
         owner: str,
+        folds: bool = True,
         dry_run: bool = False,
         seconds_left: Callable[[], float] = lambda: math.inf,
     ) -> Replayed:
@@ -79,6 +80,8 @@ class Replayer:
             source: what the unit's data are.
             into: names of sinks.
             owner: who replays, for people.
+            folds: whether what no object holds is folded into the aggregates. Not for a sink that begins anew: what
+                its former objects held was folded.
             dry_run: only say what would be done.
             seconds_left: the time that is left.
 
@@ -101,6 +104,8 @@ class Replayer:
         refused = _refused(core, settled) if source == "archive" else {}
         select = (lambda record: record not in refused) if refused else None
         redriver = self._redriver(owner, core)
+        if not folds:
+            redriver = redriver.without_aggregates()
         report = redriver.redrive(settled, origin="replay", select=select, dry_run=dry_run, seconds_left=seconds_left)
         return Replayed(report, len(unit) - len(settled), refused)
 

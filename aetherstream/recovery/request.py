@@ -76,7 +76,7 @@ class Actions:
     def done(self, request: Request, target: str, answer: Answer, mark: Callable[[Action], object]) -> Answer:
         """Write the line, then call `mark` with it; returns the answer with the line's place."""
         result = {name: value for name, value in answer.items() if name != "letter"}
-        for option in ("where", "fingerprints", "why", "source", "into", "function"):
+        for option in ("where", "fingerprints", "why", "source", "into", "function", "skip_aggregates"):
             if request.given.get(option):
                 result[option] = request.given[option]
         if request.given.get("patched"):

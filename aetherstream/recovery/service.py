@@ -124,7 +124,7 @@ class Service:
         return {"state": "done", "about": self._about().as_json()}
 
     def _replay(self, request: Request) -> Answer:
-        """`unit` (`replay.as_json`), `source` (`stream` or `archive`), `into` (names of sinks)."""
+        """`unit` (`replay.as_json`), `source` (`stream` or `archive`), `into` (names of sinks), `skip_aggregates`."""
         given, about = request.given, self._about()
         unit = from_json(given.get("unit"))
         if about.stream is not None and unit.stream != about.stream:
@@ -136,6 +136,7 @@ class Service:
             source="archive" if given.get("source") == "archive" else "stream",
             into=[str(name) for name in given.get("into") or ()],
             owner=request.owner(),
+            folds=not given.get("skip_aggregates"),
             dry_run=request.dry_run,
             seconds_left=request.seconds_left,
         )

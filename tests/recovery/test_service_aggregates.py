@@ -22,6 +22,7 @@ from aetherstream.delivery.aggregates.results import merged
 from aetherstream.delivery.ledger import Ledger
 from aetherstream.objects import lines_of
 from aetherstream.pipeline import Pipeline, load
+from aetherstream.recovery.replay import as_json
 from aetherstream.recovery.service import Service
 from aetherstream.recovery_app import service_of
 from aetherstream.settings import from_environment
@@ -150,6 +151,18 @@ def test_what_is_refused_again_is_not_marked(world: World) -> None:
     world.process(EVENT)
     answer = world.replay(STRICT)
     assert (answer["state"], answer["finished"], world.marks()) == ("partial", 0, [])
+
+
+@pytest.mark.parametrize(("more", "events"), [({}, 2), ({"skip_aggregates": True}, 1)])
+def test_a_replay_into_a_new_prefix_folds_what_no_object_tells_of_unless_it_is_told_not_to(
+    world: World, more: dict[str, Any], events: int
+) -> None:
+    world.process(EVENT)
+    moved = STRICT.replace("p/archive", "p/moved")
+    unit = as_json(read_batch(EVENT).part(0, 1))
+    for _ in range(2):
+        answer = world.service(moved).handle({"do": "replay", "unit": unit, **more})
+    assert (answer["state"], world.result["events"]) == ("replayed", events)
 
 
 def test_patched_bytes_are_folded_and_noted_and_the_archive_keeps_what_came(world: World) -> None:
