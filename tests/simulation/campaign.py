@@ -28,6 +28,9 @@ _COUNTED = (
     "spilled",
     "loads",
     "rows",
+    "commits",
+    "emissions",
+    "results",
     "expired",
 )
 
@@ -46,6 +49,9 @@ class Tally:
     spilled: int = 0
     loads: int = 0
     rows: int = 0
+    commits: int = 0
+    emissions: int = 0
+    results: int = 0
     expired: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     failing: dict[int, str] = field(default_factory=dict)
@@ -71,6 +77,8 @@ class Tally:
             f"  {self.replays:,} replays of the quarantine",
             f"  {self.spilled:,} documents spilled, {self.drains:,} drains",
             f"  {self.rows:,} rows in a warehouse, brought by {self.loads:,} invocations of a loader",
+            f"  {self.commits:,} commits of aggregates, {self.results:,} results",
+            f"  {self.emissions:,} invocations of the emitter and the closer",
             f"  {self.expired:,} records expired unread",
             "faults injected:",
             *(f"  {self.faults[fault.name]:>12,}  {fault.value}" for fault in Fault),
@@ -96,6 +104,9 @@ def tally(first: int, last: int) -> Tally:
         done.spilled += sum(item.counters.get("search.spilled", 0) for item in simulation.table.items.values())
         done.loads += len(simulation.loads.attempts)
         done.rows += len(simulation.loads.database.rows)
+        done.commits += len(simulation.table.numbers)
+        done.emissions += len(simulation.aggregates.attempts)
+        done.results += len(simulation.aggregates.places[0].documents)
         done.expired += len(simulation.expired - simulation.table.settled)
         done.faults.update(fault.name for _, _, _, fault in simulation.world.log if fault)
     return done

@@ -161,6 +161,8 @@ class Table(MemoryProgress):
         """By their names: the event time that the shard had committed when the attempt that completed them claimed."""
         self.commits: dict[str, Pending] = {}
         """By their names: the commit that has what they add to the aggregates."""
+        self.numbers: set[tuple[str, int]] = set()
+        """Every commit of aggregates, by item and number."""
         self._claimed: dict[tuple[str, int], float | None] = {}
 
     def write(self, item: Progress, /) -> Progress | None:
@@ -191,6 +193,8 @@ class Table(MemoryProgress):
     def _watch(self, before: Progress, item: Progress) -> None:
         if item.epoch > before.epoch:
             self._claimed[item.key, item.epoch] = item.event_time
+        if item.pending is not None and item.pending != before.pending:
+            self.numbers.add((item.key, item.pending.commit))
         if before.event_time is not None and (item.event_time is None or item.event_time < before.event_time):
             self._world.violate(f"other: the event time of {item.key} goes back")
 
