@@ -44,7 +44,7 @@ _MOST = 900
 """Turns that a schedule may need: faults end after some attempts, but poisonous records kill also then."""
 _LOADED = 0.2
 """Share of the schedules that have a warehouse."""
-_AGGREGATED = 0.2
+_AGGREGATED = 0.1
 """Share of those that have aggregates."""
 
 
