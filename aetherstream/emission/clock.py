@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from aetherstream.delivery.aggregates.watermark import STOPPED, ShardTime, newest, watermark
@@ -14,6 +14,9 @@ from aetherstream.emission.shards import Shards
 STILL = 600.0
 """Seconds after which a shard that goes on, but brings no later event time, no longer holds the watermark back: all of
 its records are refused, filtered out, or as old as can be."""
+LONG_FOLDED = 3600.0
+"""Seconds after which a shard to which nothing has come need not have its last log kept; a log expires much later
+(the template's lifecycle rule), and one that is gone stops its shard: nobody would know whether it was folded."""
 _AT_ONCE = 16
 """Shards that are asked together whether anything waits in them."""
 
@@ -57,6 +60,15 @@ class Clocks:
     def item(self, shard: str) -> Progress:
         """The progress item of a shard, also of one that the stream has no longer. Raises Retryable."""
         return peek(self._progress, progress_key(self._pipeline, self._stream, shard))
+
+    def settle(self, item: Progress) -> None:
+        """Let the item of a shard that lies still no longer point at its last log, which is folded: logs expire.
+
+        `item`: as it was read. Where it has moved on meanwhile, nothing is changed. Raises Retryable.
+        """
+        long_ago = self._now() - item.completed_arrival / 1000 >= LONG_FOLDED
+        if item.pending is not None and item.pending.inline is None and long_ago:
+            self._progress.write(replace(item, revision=item.revision + 1, pending=None))
 
     def look(self) -> Clock:
         """Find out how far the shards are. Raises Retryable, ConfigurationError."""

@@ -144,6 +144,8 @@ class Closer:
             item = items.get(shard) or self._clocks.item(shard)
             applied = self._commits.fold(shard, item.pending, seconds_left=run.seconds_left, longest=LONGEST)
             folded += applied.folded
+            if shard in run.clock.quiet:
+                self._clocks.settle(item)
         run.done.folded += folded
         return folded
 

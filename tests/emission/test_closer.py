@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aetherstream.aggregates.aggregate import Aggregate
+from aetherstream.aggregates.aggregate import Aggregate, Key
 from aetherstream.aggregates.declaration import Declaration, Ranking
+from aetherstream.aggregates.partials import Partial
 from aetherstream.aggregates.windows import Tumbling
 from aetherstream.delivery.aggregates.closing import ENDED, KEEP
 from aetherstream.delivery.aggregates.state import Mark
+from aetherstream.emission.clock import LONG_FOLDED
 from aetherstream.emission.closer import SESSIONS_EVERY
 from aetherstream.emission.report import Tally
 from aetherstream.errors import Retryable
@@ -348,3 +350,37 @@ def test_a_late_event_that_unites_sessions_after_closing_takes_one_back() -> Non
     world.emit()
     assert {key: found["sum"] for key, found in seen(world.outlet).items()} == {visit(0): 7}
     assert list(removed(world.outlet)) == [visit(50), visit(100)]
+
+
+def large(count: int = 600) -> dict[Key, Partial]:
+    """So many groups that their log is an object."""
+    return partials((f"g{number * 7919}", 3600, number) for number in range(count))
+
+
+def test_a_log_that_is_folded_is_let_go_of_before_it_expires() -> None:
+    world = StreamWorld(UPDATES)
+    world.commit(0, large(), 3600.0, folds=False)
+    world.commit(1, partials([("AA", 3600, 1)]), 3600.0)
+    world.now += LONG_FOLDED
+    world.close()
+    assert (world.item(0).pending, world.item(1).pending is None, len(world.states.items)) == (None, False, 601)
+    world.objects.objects.clear()
+    assert world.closer().run(lambda: 300.0).troubles == []
+
+
+def test_a_log_is_pointed_at_as_long_as_its_shard_goes_on() -> None:
+    world = StreamWorld(UPDATES)
+    world.commit(0, large(), 3600.0)
+    world.now += LONG_FOLDED - 1
+    world.close()
+    assert world.item(0).pending is not None
+
+
+def test_a_shard_that_has_moved_on_keeps_its_log() -> None:
+    world = StreamWorld(UPDATES)
+    world.commit(0, large(), 3600.0)
+    before = world.item(0)
+    world.now += LONG_FOLDED
+    world.commit(0, large(601), 3700.0)
+    world.clocks().settle(before)
+    assert world.item(0).pending is not None
