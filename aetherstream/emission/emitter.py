@@ -6,7 +6,7 @@ So whatever fails, the whole batch comes again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from itertools import islice
@@ -128,7 +128,8 @@ class _Run:
         return found
 
     def _in_parts(self, declaration: Declaration, places: Mapping[GroupPlace, Sequence[Change]], marks: Marks) -> None:
-        left = iter(places.items())
+        # Groups of one partition are read together.
+        left = iter(sorted(places.items(), key=lambda one: one[0].prefix))
         while some := dict(islice(left, at_once(declaration.aggregate))):
             with self._noting():
                 self._groups(declaration, some, marks)
@@ -156,17 +157,19 @@ class _Run:
         for at, items in ending.items():
             let_expire(self._stores.states, items, at)
 
-    def _read(self, places: Collection[GroupPlace]) -> Iterator[tuple[GroupPlace, list[Item]]]:
-        jobs = [(place, self._executor.submit(self._stores.states.group, place)) for place in places]
-        for place, job in jobs:
+    def _read(self, places: Iterable[GroupPlace]) -> Iterator[tuple[GroupPlace, list[Item]]]:
+        partitions: dict[str, list[GroupPlace]] = {}
+        for place in places:
+            partitions.setdefault(place.prefix.pk, []).append(place)
+        jobs = [self._executor.submit(self._stores.states.some, some) for some in partitions.values()]
+        for job in jobs:
             try:
-                items = job.result()
+                found = job.result()
             except (Retryable, ConfigurationError) as error:
                 self._done.fail(error)
                 continue
-            self._done.groups += 1
-            if items:
-                yield place, items
+            self._done.groups += len(found)
+            yield from ((place, items) for place, items in found.items() if items)
 
     def _rank(self, declaration: Declaration, ranking: Ranking, place: WindowPlace, mark: Mark) -> None:
         """Rank a closed window again: what has changed in it may have moved every group."""

@@ -62,6 +62,10 @@ class MemoryStates:
         self._answer()
         return [item for _, item in sorted(self.items.items()) if item.place == place]
 
+    def some(self, places: Sequence[GroupPlace], /) -> dict[GroupPlace, list[Item]]:
+        """See `StateStore.some`."""
+        return {place: self.group(place) for place in places}
+
     def window(self, place: WindowPlace, /) -> Iterator[list[Item]]:
         """See `StateStore.window`."""
         for group in dict.fromkeys(item.place for _, item in sorted(self.items.items())):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from aetherstream.aggregates.windows import Window
-from aetherstream.delivery.aggregates.dynamodb import DynamoStates, item_of
-from aetherstream.delivery.aggregates.places import Address, begun_address, mark_address
+from aetherstream.delivery.aggregates.dynamodb import MANY, PER_GROUP, DynamoStates, item_of
+from aetherstream.delivery.aggregates.places import Address, GroupPlace, begun_address, mark_address
 from aetherstream.delivery.aggregates.state import Item, Mark, State, Write, Written
-from aetherstream.delivery.aggregates.statements import batches
+from aetherstream.delivery.aggregates.statements import batches, key_of, window_text
 from aetherstream.delivery.aggregates.windows_dynamodb import DynamoWindows
 from aetherstream.errors import ConfigurationError, Retryable
 from aetherstream.testing.stores import InlineExecutor
@@ -197,6 +197,7 @@ def test_what_may_pass_is_retryable_and_names_the_table(error: Exception) -> Non
     for ask in (
         lambda: states(failing(error)).read([ADDRESS]),
         lambda: states(failing(error)).group(place("AA")),
+        lambda: states(failing(error)).some([place("AA")] * MANY),
         lambda: states(failing(error)).expire([item_of(place("AA").scope, STORED)], 5),
         lambda: windows(failing(error)).begin([window_place()], SHARD),
         lambda: windows(failing(error)).marks([window_place()]),
@@ -207,6 +208,76 @@ def test_what_may_pass_is_retryable_and_names_the_table(error: Exception) -> Non
     ):
         with pytest.raises(Retryable, match="state table 'states': "):
             ask()
+
+
+class Partition:
+    """Groups that stand in one partition, with an item each; answers queries."""
+
+    def __init__(self, count: int) -> None:
+        found = [place(f"g{number}") for number in range(40 * count)]
+        self.pk = found[0].prefix.pk
+        self.groups = sorted((each for each in found if each.prefix.pk == self.pk), key=lambda each: each.prefix)[
+            :count
+        ]
+        self.client = Client(self.answer)
+
+    def item(self, group: GroupPlace) -> dict[str, Any]:
+        key = {**key_of(group.address(SHARD)), "group": {"S": group.key.group}, "window": {"S": window_text(WINDOW)}}
+        return {**key, "k": {"N": "3"}, "acc": {"B": b"x"}}
+
+    def answer(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
+        assert name == "query"
+        begins = request["ExpressionAttributeValues"].get(":sk", {"S": ""})["S"]
+        items = [item for item in map(self.item, self.groups) if item["sk"]["S"].startswith(begins)]
+        limit = request.get("Limit", len(items))
+        if limit >= len(items):
+            return {"Items": items}
+        return {
+            "Items": items[:limit],
+            "LastEvaluatedKey": {name: items[limit - 1][name] for name in ("pk", "sk")},
+        }
+
+    def wanted(self, groups: Sequence[GroupPlace]) -> dict[GroupPlace, list[Item]]:
+        return {each: [Item(each, each.address(SHARD), State(3, b"x"))] for each in groups}
+
+
+def test_many_groups_of_a_partition_are_read_by_one_query() -> None:
+    partition = Partition(30)
+    some = partition.groups[::3]
+    assert states(partition.client).some(some) == partition.wanted(some)
+    assert len(partition.client.requests) == 1
+
+
+def test_few_groups_are_read_one_by_one() -> None:
+    partition = Partition(30)
+    some = partition.groups[: MANY - 1]
+    assert states(partition.client).some(some) == partition.wanted(some)
+    assert [":sk" in request["ExpressionAttributeValues"] for _, request in partition.client.requests] == [True] * 3
+
+
+def test_of_a_partition_that_holds_much_more_the_beginning_is_read_and_only_once() -> None:
+    partition = Partition(200)
+    some = partition.groups[::40]
+    store = states(partition.client)
+    assert store.some(some) == partition.wanted(some)
+    # Of five groups two stand in the first 80 items.
+    assert [request.get("Limit") for _, request in partition.client.requests] == [PER_GROUP * 5, None, None, None]
+    partition.client.requests.clear()
+    assert store.some(some) == partition.wanted(some)
+    assert [request.get("Limit") for _, request in partition.client.requests] == [None] * 5
+
+
+def test_a_group_at_the_end_of_what_was_read_is_read_as_a_whole() -> None:
+    partition = Partition(200)
+    some = [*partition.groups[:4], partition.groups[PER_GROUP * 5 - 1]]
+    assert states(partition.client).some(some) == partition.wanted(some)
+    assert len(partition.client.requests) == 2
+
+
+def test_a_group_without_items_has_none() -> None:
+    partition = Partition(8)
+    some, partition.groups = partition.groups, partition.groups[:7]
+    assert states(partition.client).some(some) == {**partition.wanted(some[:7]), some[7]: []}
 
 
 @pytest.mark.parametrize("code", ["ResourceNotFoundException", "AccessDeniedException", "ValidationException"])

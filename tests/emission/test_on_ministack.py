@@ -12,6 +12,7 @@ import pytest
 from aetherstream.aggregates.declaration import Declaration
 from aetherstream.delivery.aggregates.apply import Stores
 from aetherstream.delivery.aggregates.closing import KEEP
+from aetherstream.delivery.aggregates.places import GroupPlace
 from aetherstream.delivery.aggregates.state import Mark
 from aetherstream.delivery.progress import Progress, progress_key
 from aetherstream.delivery.recorded import MemoryProgress
@@ -22,7 +23,7 @@ from aetherstream.emission.shards import StreamShards
 from aetherstream.local.ministack import MiniStack
 from aetherstream.records import sortable
 from aetherstream.testing.results import MemoryOutlet
-from tests.delivery.aggregate_support import HOURLY, NOW, VISITS, partials, window_place
+from tests.delivery.aggregate_support import HOURLY, NOW, VISITS, partials, place, window_place
 from tests.delivery.test_aggregate_on_ministack import Ground
 from tests.emission.world import OWNER, seen
 
@@ -83,6 +84,22 @@ def test_what_is_known_of_sessions_never_goes_back(ground: Ground) -> None:
     windows.sessions_emitted(sessions, 3.0)
     assert windows.close_sessions(sessions, 7.0) == Mark(floor=-2.0, upto=7.0, emitted=5.5)
     assert windows.marks([sessions]) == {sessions: Mark(floor=-2.0, upto=7.0, emitted=5.5)}
+
+
+def test_groups_of_a_partition_are_read_together_as_they_are_one_by_one(ground: Ground) -> None:
+    commits, states = ground.commits(batched=False), ground.states()
+    for shard in ("shardId-000000000000", "shardId-000000000001"):
+        commits.fold(shard, commits.log(shard, 1, 1, partials([(f"g{n}", 3600, 1) for n in range(400)])))
+    partitions: dict[str, list[GroupPlace]] = {}
+    for n in range(400):
+        partitions.setdefault(place(f"g{n}").prefix.pk, []).append(place(f"g{n}"))
+    some = partitions.popitem()[1]
+    sparse = some[:: len(some) // 5]
+    assert len(some) > 10
+    for wanted in (some, some[:3], sparse, [*sparse, place("nobody")]):
+        own = [each for each in wanted if each.prefix.pk == some[0].prefix.pk]
+        assert states.some(own) == {each: states.group(each) for each in own}
+        assert all(len(items) == 2 for each, items in states.some(own).items() if each != place("nobody"))
 
 
 def test_a_shard_has_more_until_its_last_record_is_completed(stream: Stream) -> None:

@@ -76,6 +76,12 @@ class StateStore(Protocol):
     def group(self, place: GroupPlace, /) -> list[Item]:
         """All items of a group in a window: every shard's, and of each every part."""
 
+    def some(self, places: Sequence[GroupPlace], /) -> dict[GroupPlace, list[Item]]:
+        """All items of some groups that stand in one partition (`GroupPlace.prefix`), as `group` gives them.
+
+        Takes no thread of the store's own, so it may be called from several at a time.
+        """
+
     def window(self, place: WindowPlace, /) -> Iterator[list[Item]]:
         """The items of a window, one group after the other, each with all its items."""
 
