@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from aetherstream.aggregates.declaration import Declaration
 from aetherstream.aggregation import Aggregation
 from aetherstream.delivery.aggregates.apply import Stores
 from aetherstream.delivery.aggregates.commits import Commits, Logs
@@ -19,6 +21,7 @@ from aetherstream.emission.report import Closing, Emission
 from aetherstream.errors import Retryable
 from aetherstream.testing.builders import START, STREAM
 from aetherstream.testing.stores import InlineExecutor
+from tests.simulation.declared import REDECLARED, redeclared
 from tests.simulation.emitting import Place, ReadShards, TableStream
 from tests.simulation.models import BUCKET, LOGS
 from tests.simulation.state_table import States, Windows
@@ -39,6 +42,10 @@ class Aggregates:
         self._rng = rng = random.Random(f"aggregates {simulation.seed}")
         self.declared = simulation.shape.declared
         self.aggregates = {one.name: one.aggregate for one in self.declared}
+        self.checked = tuple(
+            one for one in self.declared if not (simulation.shape.redeclared and one.name == REDECLARED)
+        )
+        """Those of which something is known in the end."""
         self.owner = f"{simulation.pipeline}#{_NAME}"
         self.states = States(simulation.world, rng.choice((1, 3, 25)))
         self.stores = Stores(self.states, Windows(simulation.world))
@@ -54,21 +61,29 @@ class Aggregates:
         drawn = rng.choice((0.05, 0.1, 0.3))
         self._closing = drawn if simulation.shape.closing is None else simulation.shape.closing
         self._folded: set[tuple[str, int]] = set()
-        self._idle: list[Closer] = []
+        self._idle: dict[str, list[Closer]] = {}
+        """By version of the pipeline."""
 
     def __bool__(self) -> bool:
         return bool(self.declared)
 
-    def aggregation(self, kind: type[Aggregation] = Aggregation) -> Aggregation | None:
-        """What one process folds with; it remembers nothing yet."""
-        return kind(self.declared, self.commits, self._simulation.shape.places) if self else None
+    def declared_by(self, version: str) -> tuple[Declaration, ...]:
+        """Those of a version of the pipeline."""
+        return redeclared(self.declared) if self._simulation.shape.redeclared and version == "v2" else self.declared
 
-    def commits(self, stream: str) -> Commits:
+    def aggregation(self, kind: type[Aggregation] = Aggregation, version: str = "v1") -> Aggregation | None:
+        """What one process folds with; it remembers nothing yet."""
+        if not self:
+            return None
+        made = partial(self.commits, version)
+        return kind(self.declared_by(version), made, self._simulation.shape.places)
+
+    def commits(self, version: str, stream: str) -> Commits:
         """Of a stream, by its name."""
         objects = self._simulation.objects
         return Commits(
             f"{self._simulation.pipeline}#{stream}",
-            list(self.aggregates.values()),
+            [one.aggregate for one in self.declared_by(version)],
             self.stores,
             Logs(objects, objects, BUCKET, LOGS, self._most_inline),
             now=self._now,
@@ -81,7 +96,8 @@ class Aggregates:
             if data is None:
                 data = self._simulation.objects.objects[pending.bucket, pending.key].body
             found = self.states.items
-            for key in read_log(data, self.aggregates).partials:
+            checked = {one.name for one in self.checked}
+            for key in (key for key in read_log(data, self.aggregates).partials if key.aggregate in checked):
                 aggregate = self.aggregates[key.aggregate]
                 item = found.get(GroupPlace(scope_of(self.owner, aggregate), key).address(shard))
                 if item is None or item.state.k < pending.commit:
@@ -108,7 +124,8 @@ class Aggregates:
             return
         world.calm = True
         world.end_abandoned()
-        world.now += 400  # until each process of the closer looks again for sessions that have ended
+        # Until each process of the closer looks again for sessions that have ended, and gives up what others declared.
+        world.now += 1000
         self._close(float("inf"))
         for _ in range(_ROUNDS):
             if not self.changes:
@@ -121,7 +138,7 @@ class Aggregates:
         lane, batch = self.changes.batch(whole=self._simulation.world.calm)
         made = self.emitter(
             self._simulation.pipeline,
-            self.declared,
+            self.declared_by(self._simulation.version),
             self.stores,
             {one.name: self.places for one in self.declared},
             InlineExecutor(),
@@ -133,21 +150,23 @@ class Aggregates:
 
     def _close(self, upto: float | None) -> None:
         """One invocation of the closer; `upto`: by hand, whether or not it is time."""
-        if self._idle and self._rng.random() < 0.5:
-            made = self._idle.pop()
+        version = self._simulation.version
+        idle = self._idle.setdefault(version, [])
+        if idle and self._rng.random() < 0.5:
+            made = idle.pop()
         else:
             made = self.closer(
                 self.owner,
-                self.declared,
+                self.declared_by(version),
                 self.stores,
                 {one.name: self.places for one in self.declared},
-                self.commits(_NAME),
+                self.commits(version, _NAME),
                 self._clocks(),
                 now=self._now,
             )
         done: Closing | None = self._run("closer", lambda: made.run(lambda: 900.0, upto))
         if done is not None:
-            self._idle.append(made)
+            idle.append(made)
             for trouble in done.troubles:
                 if not isinstance(trouble, Retryable):
                     self._simulation.world.violate(f"raised: the closer met {trouble!r}")

@@ -13,7 +13,7 @@ from aetherstream.aggregation import Aggregation, Gathered, ShardCommit
 from aetherstream.core import Prepared
 from aetherstream.delivery.aggregates.apply import Applied
 from aetherstream.delivery.aggregates.commits import Commits
-from aetherstream.delivery.aggregates.log import write_log
+from aetherstream.delivery.aggregates.log import get_log, read_log, write_log
 from aetherstream.delivery.pending import Pending
 from aetherstream.delivery.progress import Progress
 from aetherstream.engine import Engine
@@ -26,7 +26,7 @@ from aetherstream.recovery.refold import Fold
 from tests.simulation.models import BUCKET, LOGS
 from tests.simulation.recovery import RedriverVariant, redrive_parts
 from tests.simulation.run import Simulation, Variant, parts
-from tests.simulation.settings import COUNTED_LETTERS, COUNTED_PARTS
+from tests.simulation.settings import COUNTED_LETTERS, COUNTED_PARTS, REDECLARED_COUNTS
 
 
 class _FoldsFirst(Engine):
@@ -146,13 +146,33 @@ class _LogsInOnePlace(Aggregation):
         return made
 
 
+class _SkipsForeign(Commits):
+    """Leaves a log alone in which another version has an aggregate of its own."""
+
+    def fold(self, shard: str, pending: Pending | None, **rest: Any) -> Applied:
+        if pending is not None and not self.is_folded(shard, pending):
+            log = read_log(get_log(self._logs.reader, pending), self._aggregates)
+            if log.undeclared:
+                self._memory.folded(shard, pending.commit)
+                return Applied()
+        return super().fold(shard, pending, **rest)
+
+
+class _SkipsLogsOfOthers(Aggregation):
+    def commits(self, stream: str) -> Commits:
+        made = super().commits(stream)
+        made.__class__ = _SkipsForeign
+        return made
+
+
 def _engine(kind: type[Engine]) -> Variant:
     return lambda simulation, name, version: kind(**parts(simulation, name, version))
 
 
 def _aggregation(kind: type[Aggregation]) -> Variant:
     def make(simulation: Simulation, name: str, version: str) -> Engine:
-        return Engine(**{**parts(simulation, name, version), "aggregation": simulation.aggregates.aggregation(kind)})
+        aggregation = simulation.aggregates.aggregation(kind, version)
+        return Engine(**{**parts(simulation, name, version), "aggregation": aggregation})
 
     return make
 
@@ -235,6 +255,7 @@ BROKEN_COUNTS: dict[str, Variant] = {
     "nothing is late": _aggregation(_JudgesNothing),
     "the event time goes back": _aggregation(_committing(_GoesBack)),
     "logs in one place": _aggregation(_LogsInOnePlace),
+    "logs of another version are skipped": _aggregation(_SkipsLogsOfOthers),
 }
 """What is left out → the engine without it."""
 BROKEN_RECOUNTS: dict[str, RedriverVariant] = {
@@ -247,6 +268,7 @@ BROKEN_RECOUNTS: dict[str, RedriverVariant] = {
 }
 """What is left out → the redrive without it."""
 COUNTED_BY = {
+    "logs of another version are skipped": REDECLARED_COUNTS,
     "a log of more than is delivered": COUNTED_PARTS,
     "states written without a condition": COUNTED_PARTS,
     "what is pending is not folded": COUNTED_LETTERS,

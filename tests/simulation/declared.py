@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 from aetherstream.aggregates.accumulators import make
@@ -17,6 +18,7 @@ TIME, VALUE = "t", "v"
 FUTURE = 20.0
 """Seconds behind its arrival from which on an event is refused, in some schedules."""
 SESSIONS = "visits"
+REDECLARED = "hops"
 MOST = 2
 """Groups that are ranked."""
 _ON_LATE: tuple[OnLate, ...] = ("drop", "quarantine", "correct")
@@ -43,7 +45,9 @@ def declare(rng: random.Random) -> tuple[Declaration, ...]:
             ),
             max_groups=most,
         ),
-        Aggregate("hops", (), Hopping(10, 5), (Output("events", make("count")), Output("last", make("last"), VALUE))),
+        Aggregate(
+            REDECLARED, (), Hopping(10, 5), (Output("events", make("count")), Output("last", make("last"), VALUE))
+        ),
         Aggregate(
             SESSIONS,
             (("p", "p"),),
@@ -61,6 +65,14 @@ def declare(rng: random.Random) -> tuple[Declaration, ...]:
             ranking=Ranking("events", MOST) if ranked and one is made[0] else None,
         )
         for one, late, when in zip(made, on_late, emit, strict=True)
+    )
+
+
+def redeclared(declared: Sequence[Declaration]) -> tuple[Declaration, ...]:
+    """The same, as a further version of the pipeline has them: one of them keeps states that no other version reads."""
+    return tuple(
+        replace(one, aggregate=replace(one.aggregate, windows=Hopping(20, 10))) if one.name == REDECLARED else one
+        for one in declared
     )
 
 

@@ -164,7 +164,7 @@ def redrive_parts(simulation: Simulation, name: str) -> dict[str, Any]:
         "quarantine": Quarantine(bucket=BUCKET, prefix=QUARANTINE, pipeline=simulation.pipeline),
         "spills": [simulation.drains.spill.target] if simulation.shape.spills else [],
         "record_sinks": [simulation.search] if simulation.shape.with_search else [],
-        "aggregation": simulation.aggregates.aggregation(),
+        "aggregation": simulation.aggregates.aggregation(version=version),
         "store": simulation.objects,
         "archive": simulation.objects,
         "progress": simulation.table,

@@ -358,7 +358,7 @@ def parts(simulation: Simulation, name: str, version: str) -> dict[str, Any]:
         "ledger": Ledger(simulation.table, name),
         "quarantine": Quarantine(bucket=BUCKET, prefix=QUARANTINE, pipeline=PIPELINE),
         "record_sinks": [simulation.search] if shape.with_search else [],
-        "aggregation": simulation.aggregates.aggregation(),
+        "aggregation": simulation.aggregates.aggregation(version=version),
         "standbys": {"search": simulation.drains.standby()} if shape.spills else {},
         "executor": Interleaved(simulation.world) if shape.interleaved else InlineExecutor(),
         "version": lambda: version,

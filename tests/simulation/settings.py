@@ -114,6 +114,17 @@ SLOW_CLOSINGS = Setting(
     {Fault.COLD: 0.2},
     {**CLOSINGS.shape, "closing": 0.04, "eagerness": 0.05, "batch_size": 1, "plain": True, "dos": ("split",)},
 )
+REDECLARED_COUNTS = Setting(
+    {
+        Fault.DEPLOYED: 0.3,
+        Fault.COLD: 0.2,
+        Fault.KILLED_BEFORE: 0.1,
+        Fault.KILLED_AFTER: 0.1,
+        Fault.PARTIAL: 0.2,
+        Fault.REDRIVEN_EARLY: 0.3,
+    },
+    {"aggregated": True, "redeclared": True, "with_search": False, "loaded": False, "replayed": False},
+)
 COUNTED_PARTS = Setting(PARTS.only, {**PARTS.shape, "aggregated": True})
 COUNTED_LETTERS = Setting(
     {Fault.ABANDONED: 0.5, Fault.REDRIVEN_EARLY: 0.8, Fault.REFUSED: 0.3},
@@ -143,6 +154,7 @@ SETTINGS = {
     "loads beside latecomers": LOADED_LATECOMERS,
     "aggregates": COUNTS,
     "aggregates that are closed": CLOSINGS,
+    "aggregates that are declared anew": REDECLARED_COUNTS,
     "aggregates of parts": COUNTED_PARTS,
     "aggregates of dead letters": COUNTED_LETTERS,
     "aggregates of what is redriven": COUNTED_REDRIVES,
