@@ -139,10 +139,9 @@ class _Run:
         found: list[Row] = []
         ending: dict[int, list[Item]] = {}
         read = list(self._read(places))
+        later = marks
         if declaration.aggregate.gap is not None:
-            # Once more, after reading: another session of the item may have raised the version meanwhile. By an older
-            # mark this row would pass as newer than the final one, and nobody would send that one again.
-            marks = self._stores.windows.marks({place.in_window for place, _ in read})
+            later = self._stores.windows.marks({place.in_window for place, _ in read})
         for place, items in read:
             mark = _mark(marks, place.in_window)
             # Asked after reading: until then nothing of the group can have been removed.
@@ -150,7 +149,7 @@ class _Run:
                 self._done.gone += 1
                 continue
             with self._making():
-                found += _rows(declaration, items, places[place], mark)
+                found += _rows(declaration, items, places[place], mark, _mark(later, place.in_window))
                 if mark.expires is not None:
                     ending.setdefault(mark.expires, []).extend(items)
         self._publisher.send(declaration.name, found)
@@ -220,10 +219,12 @@ class _Run:
         self._done.unread = self._done.unread or f"{type(error).__name__}: {error}"
 
 
-def _rows(declaration: Declaration, items: Sequence[Item], changes: Sequence[Change], mark: Mark) -> list[Row]:
+def _rows(
+    declaration: Declaration, items: Sequence[Item], changes: Sequence[Change], mark: Mark, later: Mark
+) -> list[Row]:
     aggregate = declaration.aggregate
     if aggregate.gap is not None:
-        return session_rows(aggregate, changes, items, mark, final_only=declaration.emit == "close")
+        return session_rows(aggregate, changes, items, mark, later, final_only=declaration.emit == "close")
     return rows(aggregate, merged(aggregate, items), final=mark.expires is not None)
 
 

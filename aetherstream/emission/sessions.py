@@ -47,29 +47,43 @@ def may_be_final(changes: Iterable[Change], gap: float, upto: float | None) -> b
 
 
 def session_rows(
-    aggregate: Aggregate, changes: Sequence[Change], items: Sequence[Item], mark: Mark, *, final_only: bool
+    aggregate: Aggregate,
+    changes: Sequence[Change],
+    items: Sequence[Item],
+    mark: Mark,
+    later: Mark,
+    *,
+    final_only: bool,
 ) -> list[Row]:
     """The rows that changes of a group touch.
+
+    A session is final if it was closed before it was read: else it might be united with another one by now, and its
+    final row would never be taken back. It is open if it was not closed after it was read: else its row could pass as
+    newer than the final one, when another session of the item has raised the version. One that was closed meanwhile is
+    left to the closer, which reads it again.
 
     Args:
         aggregate: Whose sessions they are.
         changes: The writes; none is left out.
         items: All items of the group, read after the writes.
-        mark: What closing has left behind, read after the writes too.
+        mark: What closing had left behind, read after the writes and before the items.
+        later: The same, read after the items.
         final_only: Whether rows of sessions that are open go nowhere.
 
     Raises:
         UnreadableState: a later version wrote an item.
     """
     gap, upto = aggregate.gap or 0, mark.upto
-    current = [result for result in merged(aggregate, items) if mark.floor is None or result.window.end > mark.floor]
+    floor = later.floor
+    current = [result for result in merged(aggregate, items) if floor is None or result.window.end > floor]
     changed = [session.first for change in changes for session in change.changed]
     hidden = _hidden(aggregate, changes, items, gap)
     found: list[Row] = []
     for result in current:
         window = result.window
         [row] = rows(aggregate, [result], final=_is_closed(window.end, upto))
-        if any(window.start <= first < window.end for first in changed) and (row.final or not final_only):
+        is_sent = row.final or not (final_only or _is_closed(window.end, later.upto))
+        if is_sent and any(window.start <= first < window.end for first in changed):
             found.append(row)
         for start in sorted(start for start in hidden if window.start < start < window.end):
             # It was final if it could be: where only final rows are stored, it has to be taken back as one.

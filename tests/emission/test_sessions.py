@@ -96,19 +96,38 @@ def test_a_session_that_has_ended_is_final_when_it_changes() -> None:
     assert events(world) == {at(0): (1, True), at(100): (1, False)}
 
 
-def test_a_session_that_was_closed_before_it_was_read_is_final_though_the_batch_began_earlier() -> None:
+def test_a_session_that_was_closed_while_its_batch_was_read_is_left_to_the_closer() -> None:
     world = World(UPDATES)
     world.fold(1, visits(0))
     told, read = world.states.news(), world.states.group
 
     def closed_meanwhile(place: GroupPlace) -> list[Item]:
         world.windows.close_sessions(world.place(VISITS), 60)
-        world.fold(2, visits(500))  # raises the version of the first session too
+        world.fold(2, visits(500))  # raises the version of the first session too, which the closer has sent as final
         return read(place)
 
     world.states.group = closed_meanwhile  # type: ignore[method-assign]
     world.emit(told)
-    assert seen(world.outlet) == {at(0): {"events": 1, "sum": 1, "version": 5, "final": True}}
+    assert seen(world.outlet) == {}
+
+
+def test_a_session_that_was_united_and_closed_after_it_was_read_is_not_sent_as_final() -> None:
+    world = World(UPDATES)
+    world.fold(1, visits(100))
+    told, read = world.states.news(), world.states.group
+
+    def united_meanwhile(place: GroupPlace) -> list[Item]:
+        items = read(place)
+        world.states.group = read  # type: ignore[method-assign]
+        world.fold(2, visits(50))
+        world.emit()
+        world.windows.close_sessions(world.place(VISITS), 200)
+        return items
+
+    world.states.group = united_meanwhile  # type: ignore[method-assign]
+    world.emit(told)
+    assert [row.id for rows in world.outlet.sent for row in rows if row.final] == []
+    assert (events(world), removed(world.outlet)) == ({at(50): (2, False)}, {at(100): 4})
 
 
 def test_at_close_only_sessions_that_have_ended_go_out() -> None:
