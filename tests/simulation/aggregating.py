@@ -55,6 +55,8 @@ class Aggregates:
         self.attempts: list[Attempt] = []
         self.judged: dict[str, float | None] = {}
         """Event id → the event time that its shard had committed when lateness was judged."""
+        self.suspected: set[str] = set()
+        """User records at which replays were killed, and that stay where they are."""
         self.emitter: type[Emitter] = Emitter
         self.closer: type[Closer] = Closer
         self._most_inline = rng.choice((0, 100, 4096))

@@ -19,6 +19,7 @@ FUTURE = 20.0
 """Seconds behind its arrival from which on an event is refused, in some schedules."""
 SESSIONS = "visits"
 REDECLARED = "hops"
+MANY_GROUPS = 10_000
 MOST = 2
 """Groups that are ranked."""
 _ON_LATE: tuple[OnLate, ...] = ("drop", "quarantine", "correct")
@@ -32,7 +33,7 @@ def declare(rng: random.Random) -> tuple[Declaration, ...]:
     lateness = rng.choice((0.0, 0.0, 4.0))
     future = rng.choice((None, None, FUTURE))
     unusable: OnUnusable = rng.choice(("skip", "skip", "reject"))
-    most = rng.choice((10_000, 10_000, 10_000, 2))
+    most = rng.choice((MANY_GROUPS, MANY_GROUPS, MANY_GROUPS, 2))
     made = (
         Aggregate(
             "sides",

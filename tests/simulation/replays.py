@@ -51,6 +51,7 @@ def replayed(simulation: Simulation) -> list[str]:
             unit = _final(simulation, whole)
             if _replay(simulation, unit) >= _KILLED:
                 suspected.update(unit.ids())
+                simulation.aggregates.suspected = suspected
     finally:
         world.calm = True
         world.end_abandoned(kill=True)
