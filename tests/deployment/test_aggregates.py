@@ -176,16 +176,11 @@ def test_windows_of_lambda_have_the_length_that_is_asked_for_and_one_batch_a_sha
     assert (mapping["EventSourceArn"], mapping["FunctionName"]) == (arn("Stream"), {"Ref": "WindowFunction"})
 
 
-def test_the_stream_function_folds_states_and_reads_no_others(template: Template) -> None:
+@pytest.mark.parametrize("role", ["StreamFunctionRole", "RecoveryFunctionRole"])
+def test_who_commits_may_fold_states_and_remove_none(template: Template, role: str) -> None:
     fold = ["BatchGetItem", "PartiQLInsert", "PartiQLUpdate", "PutItem", "UpdateItem"]
-    assert on_states(template, "StreamFunctionRole") == [[f"dynamodb:{each}" for each in fold]]
-    assert on_states(template, "StreamFunctionRole", **OFF) == []
-
-
-def test_the_recovery_function_may_compare_states_too(template: Template) -> None:
-    compare = ["BatchGetItem", "PartiQLInsert", "PartiQLUpdate", "PutItem", "Query", "UpdateItem"]
-    assert on_states(template, "RecoveryFunctionRole") == [[f"dynamodb:{each}" for each in compare]]
-    assert on_states(template, "RecoveryFunctionRole", **OFF) == []
+    assert on_states(template, role) == [[f"dynamodb:{each}" for each in fold]]
+    assert on_states(template, role, **OFF) == []
 
 
 OBJECTS = {
@@ -209,7 +204,7 @@ def test_the_emitter_reads_states_and_their_stream_and_writes_objects(template: 
 def test_the_closer_looks_at_shards_and_folds_and_closes_states(template: Template) -> None:
     close = ["BatchGetItem", "DeleteItem", "PartiQLInsert", "PartiQLUpdate", "PutItem", "Query", "UpdateItem"]
     assert granted(template, "CloserFunctionRole") == OBJECTS | {
-        "LookAtProgress": ("dynamodb:PutItem", arn("ProgressTable")),
+        "LookAtProgressAndLetGoOfLogs": ("dynamodb:PutItem", arn("ProgressTable")),
         "LookIntoTheStream": (["kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards"], arn("Stream")),
         "FoldAndCloseStates": ([f"dynamodb:{each}" for each in close], STATES),
         "ReadAndWriteObjects": (["s3:GetObject", "s3:PutObject"], sub("${DataBucket.Arn}/*")),
