@@ -69,10 +69,11 @@ class Ground:
         return places
 
     def objects(self, prefix: str = "") -> list[Written]:
-        """Every object under `<pipeline>/<prefix>`, by key, also the empty ones."""
+        """Every object under `<pipeline>/<prefix>`, by key, also the empty ones; redo logs of aggregates aside."""
         return [
             Written(key, answer["Metadata"], answer["Body"].read())
             for key in self.keys(f"{self.pipeline}/{prefix}")
+            if "/.aggregates/" not in key
             for answer in [self.clients.s3.get_object(Bucket=self.bucket, Key=key)]
         ]
 
