@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
@@ -27,13 +28,14 @@ FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:drill"
 
 
 class Context:
-    """Lambda's context: an invocation of five minutes."""
+    """Lambda's context: an invocation that may take so many seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
         self.aws_request_id = uuid4().hex
+        self._end = time.monotonic() + seconds
 
     def get_remaining_time_in_millis(self) -> int:
-        return 300_000
+        return max(0, int((self._end - time.monotonic()) * 1000))
 
 
 class Here:
@@ -55,6 +57,8 @@ class Here:
         self.reported = 0
         """Batches of the stream that were left for retry."""
         self.errors: list[str] = []
+        self.seconds = 300.0
+        """That an invocation may take."""
         self.blocked: set[str] = set()
         """Shards whose batches fail before anything is done."""
         self._checkpoints: dict[str, Mapping[str, str | None]] = {}
@@ -79,23 +83,28 @@ class Here:
         mapping = {"batch_size": 10_000, **settings}
         return self._poll(self.world.stream_arn, invoke, mapping, holds)
 
-    def emit(self, endpoint: str = "") -> Progress:
-        """Emit what the table's stream tells of."""
+    def emit(self, endpoint: str = "", holds: Callable[[], object] | None = None) -> Progress:
+        """Emit what the table's stream tells of: all, or until something holds."""
         app = self.compose(start_emitter, endpoint)
-        return self._poll(self.world.table_stream, lambda asked: self._answered(app, asked), {"batch_size": 1000})
+        mapping = {"batch_size": 1000}
+        return self._poll(self.world.table_stream, lambda asked: self._answered(app, asked), mapping, holds)
+
+    def forget(self) -> None:
+        """Begin to read both streams anew."""
+        self._checkpoints.clear()
 
     def close(self, upto: str | None = None, endpoint: str = "") -> dict[str, Any]:
         """Run the closer once."""
         app = self.compose(start_closer, endpoint)
-        return dict(app.handle({} if upto is None else {"upto": upto}, Context()))
+        return dict(app.handle({} if upto is None else {"upto": upto}, Context(self.seconds)))
 
     def recover(self, do: str, **given: Any) -> dict[str, Any]:
         """Ask the recovery function."""
-        return dict(self.compose(start_recovery).handle({"do": do, "by": "me", **given}, Context()))
+        return dict(self.compose(start_recovery).handle({"do": do, "by": "me", **given}, Context(self.seconds)))
 
     def _answered(self, app: Any, asked: Invoke) -> tuple[Result, str]:
         try:
-            answer = app.handle(asked.event, Context())
+            answer = app.handle(asked.event, Context(self.seconds))
         except Exception as error:  # noqa: BLE001 - as the runtime of Lambda does
             self.errors.append(str(error))
             return FunctionError(), str(error)
