@@ -48,7 +48,10 @@ class Aggregates:
         """Those of which something is known in the end."""
         self.owner = f"{simulation.pipeline}#{_NAME}"
         self.states = States(simulation.world, rng.choice((1, 3, 25)))
-        self.stores = Stores(self.states, Windows(simulation.world))
+        windows = Windows(simulation.world)
+        self.closed = windows.closed
+        """What closing has left behind of windows."""
+        self.stores = Stores(self.states, windows)
         self.changes = TableStream(rng)
         self.states.on_change = self.changes.tell
         self.places = [Place(simulation.world, final_only=final_only) for final_only in (False, True)]

@@ -14,6 +14,8 @@ from aetherstream.core import Prepared
 from aetherstream.delivery.aggregates.apply import Applied
 from aetherstream.delivery.aggregates.commits import Commits
 from aetherstream.delivery.aggregates.log import get_log, read_log, write_log
+from aetherstream.delivery.aggregates.places import WindowPlace
+from aetherstream.delivery.aggregates.state import Mark
 from aetherstream.delivery.pending import Pending
 from aetherstream.delivery.progress import Progress
 from aetherstream.engine import Engine
@@ -26,7 +28,7 @@ from aetherstream.recovery.refold import Fold
 from tests.simulation.models import BUCKET, LOGS
 from tests.simulation.recovery import RedriverVariant, redrive_parts
 from tests.simulation.run import Simulation, Variant, parts
-from tests.simulation.settings import COUNTED_LETTERS, COUNTED_PARTS, REDECLARED_COUNTS
+from tests.simulation.settings import COUNTED_LETTERS, COUNTED_PARTS, OUTLIVED, REDECLARED_COUNTS
 
 
 class _FoldsFirst(Engine):
@@ -233,6 +235,29 @@ class _Judging:
         return gathered
 
 
+class _Unmarked:
+    """Windows that were never closed."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def marks(self, *_: Any) -> dict[WindowPlace, Mark]:
+        return {}
+
+
+class _FoldsIntoWhatIsGone(Aggregation):
+    """Looks at no mark."""
+
+    def commits(self, stream: str) -> Commits:
+        made = super().commits(stream)
+        windows: Any = _Unmarked(made._stores.windows)
+        made._stores = made._stores._replace(windows=windows)
+        return made
+
+
 def _redriver(kind: type[Redriver]) -> RedriverVariant:
     return lambda simulation, name: kind(**redrive_parts(simulation, name))
 
@@ -263,11 +288,13 @@ BROKEN_RECOUNTS: dict[str, RedriverVariant] = {
     "redrive forgets the aggregates": _redriver(_RedrivesAddNothing),
     "redrive folds what is held": _redriver(_RefoldsWhatIsHeld),
     "redrive calls events late": _redriver(_RedrivesJudge),
+    "redrive folds into what is gone": _redriven(_FoldsIntoWhatIsGone),
     "redrive leaves what is pending": _redriven(_committing(_LeavesWhatIsPending)),
     "redrive commits an old number": _redriven(_committing(_CommitsUnseen)),
 }
 """What is left out → the redrive without it."""
 COUNTED_BY = {
+    "redrive folds into what is gone": OUTLIVED,
     "logs of another version are skipped": REDECLARED_COUNTS,
     "a log of more than is delivered": COUNTED_PARTS,
     "states written without a condition": COUNTED_PARTS,

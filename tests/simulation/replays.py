@@ -12,6 +12,7 @@ from aetherstream.recovery.envelopes import Envelope, EnvelopeUnit, UnusableEnve
 from aetherstream.testing.builders import STREAM
 from tests.simulation.check import Found, check, find
 from tests.simulation.check_aggregates import check_aggregates
+from tests.simulation.check_outlived import check_outlived, outlive
 from tests.simulation.faults import Fault
 from tests.simulation.models import BUCKET, QUARANTINE
 from tests.simulation.run import Simulation
@@ -29,6 +30,9 @@ _KILLED = 2
 def verdict(simulation: Simulation) -> list[str]:
     """Everything that is wrong with a finished schedule, then with replaying its quarantine, and with its loads."""
     wrong = check(simulation) or check_aggregates(simulation)
+    if not wrong and simulation.shape.outlived:
+        left = outlive(simulation)
+        return replayed(simulation) or check_outlived(simulation, left)
     if not wrong and simulation.shape.replayed:
         wrong = replayed(simulation) or check_aggregates(simulation)
     return wrong or simulation.loads.check()

@@ -125,6 +125,7 @@ REDECLARED_COUNTS = Setting(
     },
     {"aggregated": True, "redeclared": True, "with_search": False, "loaded": False, "replayed": False},
 )
+OUTLIVED = Setting(REPLAYS.only, {**REPLAYS.shape, "aggregated": True, "outlived": True})
 COUNTED_PARTS = Setting(PARTS.only, {**PARTS.shape, "aggregated": True})
 COUNTED_LETTERS = Setting(
     {Fault.ABANDONED: 0.5, Fault.REDRIVEN_EARLY: 0.8, Fault.REFUSED: 0.3},
@@ -155,6 +156,7 @@ SETTINGS = {
     "aggregates": COUNTS,
     "aggregates that are closed": CLOSINGS,
     "aggregates that are declared anew": REDECLARED_COUNTS,
+    "aggregates that are outlived": OUTLIVED,
     "aggregates of parts": COUNTED_PARTS,
     "aggregates of dead letters": COUNTED_LETTERS,
     "aggregates of what is redriven": COUNTED_REDRIVES,

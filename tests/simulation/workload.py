@@ -250,6 +250,8 @@ class Shape:
     """Whether its table keeps one row a key, and not one an event."""
     aggregated: bool = False
     """Whether there are aggregates."""
+    outlived: bool = False
+    """Whether the quarantine is replayed when the states of closed windows are removed."""
     redeclared: bool = False
     """Whether v2 declares one of them otherwise; of that one nothing is checked but that the others are right."""
     closing: float | None = None
