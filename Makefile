@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-N      ?= 336776
+N      ?= 20000
 # Tests wait for servers most of the time. Each worker starts its own.
 WORKERS ?= 2
 
@@ -24,7 +24,7 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-demo: setup  ## Run the whole system on this machine with a year of flights (N=20000 for a first look)
+demo: setup  ## Run the whole system on this machine with real flights (N=336776 for the whole year)
 	@$(BIN)/python -m demo --flights $(N)
 
 test: setup  ## Run every test

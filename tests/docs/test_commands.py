@@ -124,7 +124,7 @@ def test_a_command_that_does_not_exist_is_found(command: str, why: str) -> None:
 
 def test_the_readme_begins_with_the_two_commands() -> None:
     first = next(iter(blocks(ROOT / "README.md")))
-    assert [line.split("#")[0].strip() for line in first.text.splitlines()] == ["make demo N=20000", "make test"]
+    assert [line.split("#")[0].strip() for line in first.text.splitlines()] == ["make demo", "make test"]
 
 
 def test_every_command_is_documented() -> None:
