@@ -131,7 +131,6 @@ COUNTED_LETTERS = Setting(
     {Fault.ABANDONED: 0.5, Fault.REDRIVEN_EARLY: 0.8, Fault.REFUSED: 0.3},
     {"retries": 0, "age": -1, "batch_size": 1, "with_search": False, "plain": True, "aggregated": True},
 )
-COUNTED_REDRIVES = Setting(REDRIVES.only, {**REDRIVES.shape, "aggregated": True})
 COUNTED_REPLAYS = Setting(REPLAYS.only, {**REPLAYS.shape, "aggregated": True})
 
 
@@ -155,10 +154,10 @@ SETTINGS = {
     "loads beside latecomers": LOADED_LATECOMERS,
     "aggregates": COUNTS,
     "aggregates that are closed": CLOSINGS,
+    "aggregates that are closed slowly": SLOW_CLOSINGS,
     "aggregates that are declared anew": REDECLARED_COUNTS,
     "aggregates that are outlived": OUTLIVED,
     "aggregates of parts": COUNTED_PARTS,
     "aggregates of dead letters": COUNTED_LETTERS,
-    "aggregates of what is redriven": COUNTED_REDRIVES,
     "aggregates of what is replayed": COUNTED_REPLAYS,
 }
