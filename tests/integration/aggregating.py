@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from msgspec import UnsetType
+
 from aetherstream.aggregates.partials import results
 from aetherstream.aggregates.windows import Window
 from aetherstream.compose import quarantine_of, sinks_of
@@ -26,7 +28,7 @@ from aetherstream.delivery.aggregates.windows_dynamodb import DynamoWindows
 from aetherstream.delivery.s3 import S3Reader
 from aetherstream.eventtime import EventTime
 from aetherstream.local.environment import Clients
-from aetherstream.pipeline import load
+from aetherstream.pipeline import Pipeline, load
 from aetherstream.records import Event
 from aetherstream.recovery.recomputing import Places, recompute
 from aetherstream.recovery.refold import notes
@@ -108,11 +110,7 @@ class Aggregating:
         self.pipeline = load(PIPELINE, {"AETHERSTREAM_BUCKET": self.ground.bucket})
         self.declared = {one.name: one for one in declarations_of(self.pipeline)}
         self._executor = ThreadPoolExecutor(8)
-        client = self.ground.clients.get("dynamodb")
-        self.stores = Stores(
-            DynamoStates(client, self.states, self._executor, batched=False),
-            DynamoWindows(client, self.states, self._executor),
-        )
+        self.stores = states_of(self.ground.clients, self.states, self._executor)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -172,31 +170,8 @@ class Aggregating:
 
     def unlike(self) -> dict[str, list[Any]]:
         """By aggregate: where the states are not what the archive, the quarantine and the notes of redrives make."""
-        quarantine = quarantine_of(self.pipeline).target
-        places = Places(
-            [sink.target for sink in sinks_of(self.pipeline) if sink.rewrite is None],
-            quarantine,
-            notes(quarantine.bucket, "drill", self.stream_arn),
-        )
-        found = {}
-        for name in REBUILT:
-            done = recompute(
-                self.declared[name],
-                self._scope(name),
-                Window(int(DAY), int(DAY) + HOURS * 3600),
-                time=EventTime("at"),
-                places=places,
-                items=list(self.ground.progress().values()),
-                reader=S3Reader(self.ground.clients.s3),
-                stores=self.stores,
-                now=datetime.now(UTC).timestamp(),
-            )
-            assert done.groups
-            if done.differences:
-                found[name] = [
-                    (each.key.group, each.window.id, each.recomputed, each.stored) for each in done.differences
-                ]
-        return found
+        span = Window(int(DAY), int(DAY) + HOURS * 3600)
+        return unlike(self.ground, self.pipeline, self.stores, self.stream_arn, dict.fromkeys(REBUILT, span))
 
     def rows(self, name: str) -> list[Event]:
         """The newest row of each result in S3, without removed ones."""
@@ -221,6 +196,48 @@ class Aggregating:
         """What the quarantine holds of aggregates: where, and why."""
         envelopes = self.ground.quarantined()
         return Counter((each["where"], each["reason"]) for each in envelopes if each["stage"] == "aggregate")
+
+
+def unlike(
+    ground: Ground, pipeline: Pipeline, stores: Stores, stream_arn: str, spans: Mapping[str, Window]
+) -> dict[str, list[Any]]:
+    """Of aggregates, in spans of event time: where states are not what archive, quarantine and notes of redrives make.
+
+    Group, window, what they should be and what they are.
+    """
+    quarantine = quarantine_of(pipeline).target
+    time = pipeline.file.event_time
+    assert not isinstance(time, UnsetType)
+    assert time.field
+    places = Places(
+        [sink.target for sink in sinks_of(pipeline) if sink.rewrite is None],
+        quarantine,
+        notes(quarantine.bucket, pipeline.name, stream_arn),
+    )
+    declared = {one.name: one for one in declarations_of(pipeline)}
+    found: dict[str, list[Any]] = {}
+    for name, span in spans.items():
+        done = recompute(
+            declared[name],
+            scope_of(owner_of(pipeline.name, stream_arn), declared[name].aggregate),
+            span,
+            time=EventTime(time.field),
+            places=places,
+            items=list(ground.progress().values()),
+            reader=S3Reader(ground.clients.s3),
+            stores=stores,
+            now=datetime.now(UTC).timestamp(),
+        )
+        assert done.groups
+        if done.differences:
+            found[name] = [(each.key.group, each.window.id, each.recomputed, each.stored) for each in done.differences]
+    return found
+
+
+def states_of(clients: Clients, table: str, executor: ThreadPoolExecutor) -> Stores:
+    """The states in a table."""
+    client = clients.get("dynamodb")
+    return Stores(DynamoStates(client, table, executor, batched=False), DynamoWindows(client, table, executor))
 
 
 def aggregating_of(clients: Clients, shards: int = 2) -> Aggregating:

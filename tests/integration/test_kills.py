@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from aetherstream.aggregates.windows import Window
 from aetherstream.local.stack import Stack
+from aetherstream.pipeline import load
 from aetherstream.producer import Producer
 from demo.traffic import expectation, traffic
 from tests.faults.wire import Seen, Spoil, Wire
+from tests.integration.aggregating import states_of, unlike
 from tests.integration.flow import Flow
 from tests.integration.ground import Ground, until
+from tests.stack_fixture import ROOT
 
 pytestmark = pytest.mark.integration
 
 FLIGHTS = 12_000
 KILLS = 4
+NEW_YEAR = datetime(2013, 1, 1, tzinfo=UTC).timestamp()
 
 
 def hold_put_of(event_id: str) -> dict[str, Any]:
@@ -100,6 +107,13 @@ def test_a_function_killed_several_times_while_flights_flow_delivers_each_once(
     assert len(ground.quarantined()) == counters["quarantined"] == sum(expected.broken.values())
     assert counters["passed"] + counters["quarantined"] + counters["dropped"] == expected.user_records
     assert [dict(item.open) for item in ground.progress().values()] == [{}, {}]
+    # The aggregates too have each flight once, by both shards.
+    pipeline = load(ROOT / "pipelines" / "flights.yaml", {"AETHERSTREAM_BUCKET": ground.bucket})
+    with ThreadPoolExecutor(8) as executor:
+        states = states_of(stack.clients, stack.outputs["StateTableName"], executor)
+        days = Window(int(NEW_YEAR), int(NEW_YEAR) + 20 * 86400)
+        spans = {"origin_days": days, "days": days}
+        assert unlike(ground, pipeline, states, flow.settings.stream_arn, spans) == {}
 
 
 def test_a_record_that_kills_the_process_is_quarantined_alone(stack: Stack, ground: Ground) -> None:
