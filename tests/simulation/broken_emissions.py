@@ -37,6 +37,9 @@ class _NewestOnly(_Wrapped):
         first = next((item.address for item in items if item.state.k == newest), None)
         return [item if item.address == first else item._replace(state=item.state._replace(k=0)) for item in items]
 
+    def some(self, places: Sequence[GroupPlace]) -> dict[GroupPlace, list[Item]]:
+        return {place: self.group(place) for place in places}
+
 
 class _VersionsByTheNewest(Emitter):
     def __init__(self, pipeline: str, declarations: Any, stores: Stores, *rest: Any, **named: Any) -> None:
