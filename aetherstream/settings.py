@@ -37,7 +37,7 @@ class Settings:
     state_table: str | None = None
     """Name of the DynamoDB table with the states of aggregates; None where a pipeline keeps none there."""
     single_writes: bool = False
-    """Write each state by itself: for emulators whose table streams don't tell of PartiQL statements."""
+    """Write states without PartiQL statements: for emulators whose table streams don't tell of them."""
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:

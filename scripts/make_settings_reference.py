@@ -39,8 +39,8 @@ MEANINGS = {
     "AETHERSTREAM_REDSHIFT_STAGING": "Below which prefix the objects to load have to be staged, so that they are"
     " announced; empty where there is no Redshift.",
     "AETHERSTREAM_STATE_TABLE": "DynamoDB table with the states of aggregates; empty with `AggregatesEnabled=false`.",
-    "AETHERSTREAM_SINGLE_WRITES": "`true` on one machine (`BuildFor=host`): each state is written by itself, because"
-    " the emulator's table streams don't tell of statements.",
+    "AETHERSTREAM_SINGLE_WRITES": "`true` on one machine (`BuildFor=host`): states are written without statements,"
+    " because the emulator's table streams don't tell of these.",
     "LAMBDA_TASK_ROOT": "Folder of the package, set by Lambda; the pipeline file is looked up in it.",
     "AETHERSTREAM_STREAM": "ARN of the stream; of the recovery, the loader, the emitter and the closer function only.",
     "AETHERSTREAM_DEAD_LETTERS": "The bucket of the dead letters; of the recovery function only.",

@@ -126,13 +126,33 @@ def test_a_statement_that_fails_otherwise_is_tried_by_itself(code: str) -> None:
     )
 
 
-def test_every_write_goes_out_by_itself_where_that_is_asked_for() -> None:
+def test_writes_are_a_transaction_where_statements_are_not_wanted() -> None:
     client = Client()
     assert states(client, batched=False).write([FIRST, LATER]) == Written()
-    assert [(name, request["ConditionExpression"]) for name, request in client.requests] == [
-        ("update_item", "attribute_not_exists(pk)"),
-        ("update_item", "k = :read"),
-    ]
+    [(name, request)] = client.requests
+    assert (name, [item["Update"]["ConditionExpression"] for item in request["TransactItems"]]) == (
+        "transact_write_items",
+        ["attribute_not_exists(pk)", "k = :read"],
+    )
+
+
+def test_writes_of_a_transaction_that_is_cancelled_go_out_by_themselves() -> None:
+    def answer(name: str, request: dict[str, Any]) -> dict[str, Any]:
+        if name == "transact_write_items":
+            raise refusal("TransactionCanceledException")
+        if request["ConditionExpression"] == "k = :read":
+            raise refusal("ConditionalCheckFailedException")
+        return {}
+
+    client = Client(answer)
+    assert states(client, batched=False).write([FIRST, LATER]) == Written(refused={ADDRESS: None})
+    assert [name for name, _ in client.requests] == ["transact_write_items", "update_item", "update_item"]
+
+
+def test_a_write_alone_is_no_transaction() -> None:
+    client = Client()
+    assert states(client, batched=False).write([LATER]) == Written()
+    assert [name for name, _ in client.requests] == ["update_item"]
 
 
 def test_statements_of_a_throttled_table_are_not_all_tried_again() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any, cast
 
@@ -57,7 +58,8 @@ class DynamoStates:
     def __init__(self, client: DynamoDBClient, table: str, executor: Executor, *, batched: bool = True) -> None:
         """`executor` runs the writes; it is the caller's to end.
 
-        `batched` False: every write goes out by itself. MiniStack's streams don't tell of what statements write.
+        `batched` False: no statements. MiniStack's streams don't tell of what they write, but of transactions they do;
+        there one of 25 costs a fifth of 25 writes. (AWS: twice the price, and each write waits for all of them.)
         """
         self._client, self._table, self._executor, self._batched = client, table, executor, batched
         self._sparse: set[str] = set()
@@ -73,7 +75,10 @@ class DynamoStates:
         together = [write for write in writes if self._batched and is_statement(write)]
         alone = [write for write in writes if not (self._batched and is_statement(write))]
         jobs = [self._executor.submit(self._batch, batch) for batch in batches(together)]
-        jobs += [self._executor.submit(self._one, write) for write in alone]
+        if self._batched:
+            jobs += [self._executor.submit(self._one, write) for write in alone]
+        else:
+            jobs += [self._executor.submit(self._all, batch) for batch in batches(alone)]
         errors = [error for job in jobs if (error := job.exception()) is not None]  # waits for every one
         if errors:
             raise errors[0]
@@ -102,6 +107,19 @@ class DynamoStates:
                 # By itself a throttled write is tried again, after a while, by the client; one that meets an item
                 # brings it along; and whatever else it is, is said.
                 written.add(self._one(write))
+        return written
+
+    def _all(self, batch: Sequence[Write]) -> Written:
+        """Write all in one transaction; where anything hinders it, each by itself."""
+        if len(batch) > 1:
+            with suppress(ClientError, BotoCoreError):
+                self._client.transact_write_items(
+                    TransactItems=[cast("Any", {"Update": update(self._table, write)}) for write in batch]
+                )
+                return Written()
+        written = Written()
+        for write in batch:
+            written.add(self._one(write))
         return written
 
     def _one(self, write: Write) -> Written:
