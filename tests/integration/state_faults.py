@@ -13,8 +13,17 @@ HOLD = "hold"
 """The request goes no further, and nobody answers until `release`."""
 CUT = "cut"
 """The request goes no further, and the connection is reset."""
+TOGETHER = "TransactWriteItems"
+"""How states are written on one machine, 25 at a time;"""
+ALONE = "TransactionCanceledException"
+"""with this answer each goes out by itself."""
 Rule = Callable[[str, str, str], str | None]
 """Of operation, path and body: the code of DynamoDB's error that is answered, `HOLD`, `CUT`, or None to let it pass."""
+
+
+def is_fold(operation: str, body: str) -> bool:
+    """Whether a request writes states, one or many at a time."""
+    return operation in ("UpdateItem", TOGETHER) and '":acc"' in body
 
 
 class Faulty(Proxy):

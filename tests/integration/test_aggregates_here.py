@@ -29,7 +29,7 @@ from tests.integration.aggregating import (
     sessions,
     text,
 )
-from tests.integration.state_faults import CUT, Faulty
+from tests.integration.state_faults import ALONE, CUT, TOGETHER, Faulty, is_fold
 
 pytestmark = pytest.mark.integration
 
@@ -85,15 +85,16 @@ def test_a_throttled_state_table_delays_and_nothing_is_folded_twice(here: Here, 
     world = here.world
     sent = some(range(3), 4)
     tries: Counter[str] = Counter()
+    group = ("#dropping#", f"#{text(DAY)}#", json.dumps('["a"]'))
 
     def some_writes(operation: str, _: str, body: str) -> str | None:
-        if operation != "UpdateItem" or world.states not in body:
+        if operation == TOGETHER:
+            return ALONE
+        if not is_fold(operation, body) or any(one not in body for one in group):
             return None
-        asked = json.loads(body)
-        tries[str(asked["Key"])] += 1
-        # The client tries thrice: of this part no write of the first invocation goes through.
-        refused = asked["ExpressionAttributeValues"].get(":group") == {"S": '["a"]'} and tries[str(asked["Key"])] <= 3
-        return "ProvisionedThroughputExceededException" if refused else None
+        tries[body] += 1
+        # The client tries thrice: no write of this group goes through in the first invocation.
+        return "ProvisionedThroughputExceededException" if tries[body] <= 3 else None
 
     def some_reads(operation: str, _: str, body: str) -> str | None:
         return "ThrottlingException" if operation == "Query" and world.states in body else None
@@ -230,9 +231,14 @@ def test_dead_letters_are_folded_once_however_often_they_are_redriven(here: Here
     world.put(cut, "one shard")
     here.deliver(faulty.url, **GIVEN_UP_AT_ONCE)
     [letter] = world.ground.dead()
-    # Committed, and never folded.
-    slow = "ThrottlingException"
-    faulty.obey(lambda operation, _, body: slow if operation == "UpdateItem" and "acc" in body else None)
+
+    # Committed, and never folded as a whole.
+    def never(operation: str, _: str, body: str) -> str | None:
+        if operation == TOGETHER:
+            return ALONE
+        return "ThrottlingException" if is_fold(operation, body) and "#correcting#" in body else None
+
+    faulty.obey(never)
     world.put(unfolded, "one shard")
     here.deliver(faulty.url, **GIVEN_UP_AT_ONCE)
     [second] = set(world.ground.dead()) - {letter}

@@ -17,7 +17,7 @@ from tests.integration.aggregating import DAY, Aggregating, aggregating_of, even
 from tests.integration.commands import Commands
 from tests.integration.flow import Flow, Polled
 from tests.integration.ground import until
-from tests.integration.state_faults import HOLD, Faulty
+from tests.integration.state_faults import ALONE, HOLD, TOGETHER, Faulty, is_fold
 
 pytestmark = pytest.mark.integration
 
@@ -111,6 +111,8 @@ class After:
     held: Callable[[str, str, str], bool]
 
     def __call__(self, operation: str, path: str, body: str) -> str | None:
+        if operation == TOGETHER:
+            return ALONE
         if not self.held(operation, path, body):
             return None
         self.passing -= 1
@@ -126,7 +128,7 @@ def test_killed_functions_fold_and_emit_everything_once(stack: Stack, project: P
         return operation == "PutItem" and '"pending"' in body
 
     def fold(operation: str, _: str, body: str) -> bool:
-        return operation == "UpdateItem" and world.states in body
+        return is_fold(operation, body)
 
     def results(operation: str, path: str, _: str) -> bool:
         return operation == "PutObject" and "/drill/results/" in path
