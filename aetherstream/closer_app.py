@@ -23,7 +23,7 @@ from aetherstream.delivery.reader import ObjectReader
 from aetherstream.delivery.s3 import S3Reader, S3Store
 from aetherstream.emission.clock import Clocks
 from aetherstream.emission.closer import Closer
-from aetherstream.emission.publish import Outlets
+from aetherstream.emission.publish import RESERVE, Outlets
 from aetherstream.emission.report import Closing
 from aetherstream.emission.shards import Shards, StreamShards
 from aetherstream.emission.telemetry import EmissionTelemetry
@@ -31,6 +31,10 @@ from aetherstream.errors import ConfigurationError, UsageError
 from aetherstream.pipeline import Pipeline, load
 from aetherstream.settings import Settings, from_environment
 from aetherstream.startup import CLIENT, WORKERS, LambdaContext, agree_on_delivery, progress_table
+
+SCHEDULED = 50 + 2 * RESERVE
+"""Seconds of a scheduled run, so that it begins nothing after 50 s: another one begins each minute, and two at a time
+would do everything twice."""
 
 
 class CloserApp:
@@ -58,7 +62,7 @@ class CloserApp:
         if self._closer is None or self._dry_run:
             self._telemetry.logger.info("nothing is closed", extra={"dry_run": self._dry_run})
             return {**_answer(Closing()), "dry_run": self._dry_run}
-        done = self._closer.run(lambda: context.get_remaining_time_in_millis() / 1000, upto)
+        done = self._closer.run(_time_for(context, most=None if by_hand is not None else SCHEDULED), upto)
         self._telemetry.closed(done)
         if done.troubles and by_hand is None:
             raise done.troubles[0]
@@ -116,6 +120,13 @@ def closer_of(
     clocks = Clocks(pipeline.name, stream, shards, progress, executor, now=now)
     owner = owner_of(pipeline.name, stream)
     return CloserApp(Closer(owner, declarations, stores, outlets, commits, clocks, now=now), telemetry)
+
+
+def _time_for(context: LambdaContext, most: float | None) -> Callable[[], float]:
+    """The seconds that are left, of `most` at the beginning."""
+    whole = context.get_remaining_time_in_millis() / 1000
+    given_away = 0.0 if most is None else max(0.0, whole - most)
+    return lambda: context.get_remaining_time_in_millis() / 1000 - given_away
 
 
 def _time(text: object) -> float:

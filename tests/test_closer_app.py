@@ -84,6 +84,27 @@ def test_a_person_closes_up_to_a_time(pipeline: Pipeline, upto: str) -> None:
     assert app.handle({"upto": upto}, Context()) == {**DONE, "windows": 2}
 
 
+class Slow(Context):
+    """An invocation in which a minute has passed as soon as it has begun."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def get_remaining_time_in_millis(self) -> int:
+        self.asked += 1
+        return 300_000 if self.asked == 1 else 240_000
+
+
+def test_a_run_of_the_schedule_ends_before_the_next_one(pipeline: Pipeline) -> None:
+    _, app = made(pipeline)
+    assert app.handle({}, Slow()) == {**DONE, "windows": 0, "overdue": 1}
+
+
+def test_a_person_gets_the_whole_invocation(pipeline: Pipeline) -> None:
+    _, app = made(pipeline)
+    assert app.handle({"upto": "1970-01-01T03:00:00Z"}, Slow())["windows"] == 2
+
+
 def test_a_person_is_told_what_is_no_time(pipeline: Pipeline) -> None:
     _, app = made(pipeline)
     assert app.handle({"upto": "tomorrow"}, Context()) == {

@@ -31,6 +31,9 @@ from aetherstream.results.rows import rows
 SESSIONS_EVERY = 300.0
 """Seconds between two runs of a process that look for sessions which have ended: each reads all groups."""
 
+_TOGETHER = 200
+"""Windows, the oldest ones, that are closed before the next ones are begun."""
+
 
 class _NoTimeLeft(Retryable):
     """The run is over; the next one goes on."""
@@ -105,10 +108,14 @@ class Closer:
         if self._fold(run, due, everything=bool(due or sessions)):
             due = self._due(limits)  # what nobody had folded may have begun further windows
         run.done.overdue = len(due)
-        for one in due:
-            if one.declaration.name not in run.failed:
-                with run.noting(one.declaration):
-                    self._window(run, one)
+        for start in range(0, len(due), _TOGETHER):
+            some: dict[str, list[_Due]] = {}
+            for one in due[start : start + _TOGETHER]:
+                some.setdefault(one.declaration.name, []).append(one)
+            for name, each in some.items():
+                if name not in run.failed:
+                    with run.noting(each[0].declaration):
+                        self._windows(run, each[0].declaration, each)
         for declaration in sessions:
             with run.noting(declaration):
                 self._sessions(run, declaration, limits[declaration.name])
@@ -149,18 +156,29 @@ class Closer:
         run.done.folded += folded
         return folded
 
-    def _window(self, run: _Run, due: _Due) -> None:
-        run.hurry()
-        declaration, (states, windows) = due.declaration, self._stores
-        if declaration.ranking is not None:
-            emit = run.ranked(declaration, declaration.ranking, due.window)
-            sent = close_as_a_whole(due.place, due.shards, states, windows, emit, now=self._now())
+    def _windows(self, run: _Run, declaration: Declaration, due: Sequence[_Due]) -> None:
+        """Close some windows of one aggregate."""
+        states, windows = self._stores
+
+        def hurried() -> Iterator[tuple[WindowPlace, Sequence[str]]]:
+            for one in due:
+                run.hurry()
+                yield one.place, one.shards
+
+        def closed(_: WindowPlace) -> None:
+            run.done.windows += 1
+            run.done.overdue -= 1
+
+        if declaration.ranking is None:
+            emit, aggregate = run.final(declaration), declaration.aggregate
+            run.done.groups += close(aggregate, hurried(), states, windows, emit, closed, now=self._now())
+            return
+        for one in due:
+            run.hurry()
+            rank = run.ranked(declaration, declaration.ranking, one.window)
+            sent = close_as_a_whole(one.place, one.shards, states, windows, rank, now=self._now())
             run.done.given_up += not sent
-        else:
-            emit_some, aggregate = run.final(declaration), declaration.aggregate
-            run.done.groups += close(aggregate, due.place, due.shards, states, windows, emit_some, now=self._now())
-        run.done.windows += 1
-        run.done.overdue -= 1
+            closed(one.place)
 
     def _sessions(self, run: _Run, declaration: Declaration, limit: float) -> None:
         run.hurry()

@@ -396,7 +396,7 @@ class World:
             process.commits.fold(shard, self.progress[shard].pending)
         for window, shards in self.windows.due(SCOPE, 1e9).items():
             place = WindowPlace(SCOPE, window)
-            close(BY_WINDOW, place, shards, self.states, self.windows, self._emit_final, now=0.0)
+            close(BY_WINDOW, [(place, shards)], self.states, self.windows, self._emit_final, now=0.0)
 
     def _emit_final(self, found: Sequence[Result]) -> None:
         for result in found:

@@ -33,7 +33,7 @@ class Sink:
 
 
 def closed(table: Table, sink: Sink, *, now: float = NOW) -> int:
-    return close(HOURLY, window_place(), [SHARD], table.states, table.windows, sink, now=now)
+    return close(HOURLY, [(window_place(), [SHARD])], table.states, table.windows, sink, now=now)
 
 
 def begun() -> Table:
@@ -56,7 +56,7 @@ def test_a_window_is_known_to_be_closed_before_its_states_are_read() -> None:
             known.append(place in table.windows.closed)
             return super().window(place)
 
-    close(HOURLY, window_place(), [SHARD], Watched(table.states.items), table.windows, Sink(), now=NOW)
+    close(HOURLY, [(window_place(), [SHARD])], Watched(table.states.items), table.windows, Sink(), now=NOW)
     assert known == [True]
 
 
@@ -66,7 +66,7 @@ def test_a_window_is_due_until_its_results_are_out() -> None:
     def emit(found: Sequence[Result]) -> None:
         due.append(WINDOW in table.windows.due(window_place().scope, WINDOW.end))
 
-    close(HOURLY, window_place(), [SHARD], table.states, table.windows, emit, now=NOW)
+    close(HOURLY, [(window_place(), [SHARD])], table.states, table.windows, emit, now=NOW)
     assert due == [True]
 
 

@@ -327,7 +327,7 @@ def test_a_window_is_closed_over_all_its_shards(ground: Ground) -> None:
     commits.fold(OTHER, commits.log(OTHER, 1, 1, partials([("AA", 3700, 4)])))
     states, windows = ground.states(), ground.windows()
     [(window, shards)] = windows.due(window_place().scope, WINDOW.end).items()
-    assert close(HOURLY, window_place(window), shards, states, windows, taken.extend, now=NOW) == 2
+    assert close(HOURLY, [(window_place(window), shards)], states, windows, taken.extend, now=NOW) == 2
     assert {each.key.group: (results(HOURLY, each.accs), each.version) for each in taken} == {
         '["AA"]': (summed([1, 4]), 2),
         '["UA"]': (summed([2]), 1),

@@ -155,7 +155,7 @@ def test_killed_functions_fold_and_emit_everything_once(stack: Stack, project: P
 
         # The closer, with some results sent and some windows closed.
         before = faulty.held
-        faulty.obey(After(5, results))
+        faulty.obey(After(1, results))
         killed = commands.start(*close, "--json")
         kill(before)
         killed.communicate()

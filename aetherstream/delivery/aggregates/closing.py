@@ -35,43 +35,63 @@ where it can't deliver."""
 
 def close(
     aggregate: Aggregate,
-    place: WindowPlace,
-    shards: Sequence[str],
+    due: Iterable[tuple[WindowPlace, Sequence[str]]],
     states: StateStore,
     windows: WindowStore,
     emit: Emit,
+    closed: Callable[[WindowPlace], None] = lambda _: None,
     *,
     now: float,
 ) -> int:
-    """Close a window that is due (`WindowStore.due` gives it with its shards); fixed windows only.
+    """Close windows that are due; fixed windows only. The results of small ones go out together.
 
     Where an earlier run was cut off it goes on: a group whose items all expire has been emitted since the mark.
 
     Args:
-        aggregate: Whose window it is.
-        place: The window.
-        shards: Those that have begun it.
+        aggregate: Whose windows they are.
+        due: Each window with the shards that have begun it (`WindowStore.due`).
         states: Where its states are.
         windows: Where it is noted.
         emit: Takes the results.
+        closed: Is told of each window that is closed.
         now: Epoch seconds.
 
     Returns:
         How many groups went out.
 
     Raises:
-        Retryable: it is still due.
+        Retryable: those of which `closed` was not told are still due.
         ConfigurationError: somebody has to change the deployment.
     """
-    expires = _marked(place, windows, now)
-    groups = 0
-    left = (items for items in states.window(place) if _is_to_emit(items, expires, now))
-    for some in _some(left, at_once(aggregate)):
-        emit([result for items in some for result in merged(aggregate, items)])
-        groups += len(some)
-        let_expire(states, [item for items in some for item in items], expires)
-    windows.settle(place, shards)
-    return groups
+    most, groups = at_once(aggregate), 0
+    waiting: list[tuple[int, list[Item]]] = []
+    read: list[tuple[WindowPlace, Sequence[str]]] = []
+
+    def send() -> int:
+        """Send what waits, and settle the windows that have been read to their end: all of theirs is out by then."""
+        sent = len(waiting)
+        if waiting:
+            emit([result for _, items in waiting for result in merged(aggregate, items)])
+        for at in dict.fromkeys(at for at, _ in waiting):
+            let_expire(states, [item for each, items in waiting if each == at for item in items], at)
+        for place, shards in read:
+            windows.settle(place, shards)
+            closed(place)
+        waiting.clear()
+        read.clear()
+        return sent
+
+    for place, shards in due:
+        expires = _marked(place, windows, now)
+        for items in states.window(place):
+            if _is_to_emit(items, expires, now):
+                waiting.append((expires, items))
+                if len(waiting) >= most:
+                    groups += send()
+        read.append((place, shards))
+        if len(read) >= most:
+            groups += send()
+    return groups + send()
 
 
 def close_as_a_whole(
@@ -85,10 +105,20 @@ def close_as_a_whole(
 ) -> bool:
     """Close a window whose groups are emitted together: a ranking needs all of them.
 
-    Args and errors are those of `close`, but that `emit` takes the items of all groups.
+    Args:
+        place: The window.
+        shards: Those that have begun it.
+        states: Where its states are.
+        windows: Where it is noted.
+        emit: Takes the items of all groups.
+        now: Epoch seconds.
 
     Returns:
         False where it was closed so long ago that some states may be removed: nothing went out, and nothing will.
+
+    Raises:
+        Retryable: it is still due.
+        ConfigurationError: somebody has to change the deployment.
     """
     expires = _marked(place, windows, now)
     if expires <= now:
