@@ -149,6 +149,12 @@ def test_writes_of_a_transaction_that_is_cancelled_go_out_by_themselves() -> Non
     assert [name for name, _ in client.requests] == ["transact_write_items", "update_item", "update_item"]
 
 
+def test_writes_of_a_throttled_table_are_not_all_tried_by_themselves() -> None:
+    client = failing(refusal("ThrottlingException"))
+    assert list(states(client, batched=False).write([FIRST, SESSION]).failed) == [FIRST.address, SESSION.address]
+    assert [name for name, _ in client.requests] == ["transact_write_items", "update_item"]
+
+
 def test_a_write_alone_is_no_transaction() -> None:
     client = Client()
     assert states(client, batched=False).write([LATER]) == Written()

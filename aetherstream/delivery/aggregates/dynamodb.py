@@ -118,8 +118,12 @@ class DynamoStates:
                 )
                 return Written()
         written = Written()
-        for write in batch:
+        for at, write in enumerate(batch):
             written.add(self._one(write))
+            if (error := written.failed.get(write.address)) is not None:
+                # It was tried again, after the client's waits: enough of them.
+                written.failed |= {other.address: error for other in batch[at + 1 :]}
+                break
         return written
 
     def _one(self, write: Write) -> Written:
