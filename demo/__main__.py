@@ -162,7 +162,7 @@ def _watch_loads(stack: Stack, bars: Progress) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; 0 when every record is accounted for."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("--flights", type=int, default=TOTAL, help=f"how many, at most {TOTAL:,}")
+    parser.add_argument("--flights", type=int, default=20_000, help=f"how many, at most {TOTAL:,}")
     options = parser.parse_args(arguments)
     console = Console()
     if not 1 <= options.flights <= TOTAL:
