@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Self
 
 from aetherstream.errors import UsageError
 from aetherstream.local.environment import LOOPBACK, REGION, choose_port, clean_environment
@@ -81,6 +82,15 @@ class MiniStack:
     def running(self) -> bool:
         """Whether the process lives."""
         return self._process is not None and self._process.poll() is None
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it."""
+        self.stop()
 
     def start(self) -> None:
         """Start and wait until every service answers.

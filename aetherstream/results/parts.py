@@ -33,7 +33,7 @@ class Row:
     window: Window
     """Of the session, where the windows are sessions."""
     version: int
-    """Grows with every change of the result: whoever has a greater one is right. Equal versions are equal rows."""
+    """Grows with every change of the result: whoever has a greater one is right."""
     final: bool
     """Whether the window was closed when this was made; later changes make further rows that are final too."""
     group: Mapping[str, Any] = field(default_factory=dict)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -52,13 +51,8 @@ THROTTLED = {
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniStack]:
-    directory: Path = tmp_path_factory.mktemp("ministack")
-    ministack = MiniStack(directory)
-    ministack.start()
-    try:
+    with MiniStack(tmp_path_factory.mktemp("ministack")) as ministack:
         yield ministack
-    finally:
-        ministack.stop()
 
 
 class Ground:

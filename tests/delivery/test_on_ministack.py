@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -29,13 +28,8 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniStack]:
-    directory: Path = tmp_path_factory.mktemp("ministack")
-    ministack = MiniStack(directory)
-    ministack.start()
-    try:
+    with MiniStack(tmp_path_factory.mktemp("ministack")) as ministack:
         yield ministack
-    finally:
-        ministack.stop()
 
 
 def client(stack: MiniStack, service: str) -> Any:

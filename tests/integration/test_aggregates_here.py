@@ -9,7 +9,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import md5
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,13 +39,8 @@ PARTS = "abcdefgh"
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniStack]:
-    directory: Path = tmp_path_factory.mktemp("ministack")
-    emulator = MiniStack(directory)
-    emulator.start()
-    try:
+    with MiniStack(tmp_path_factory.mktemp("ministack")) as emulator:
         yield emulator
-    finally:
-        emulator.stop()
 
 
 @pytest.fixture

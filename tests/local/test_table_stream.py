@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -117,13 +116,8 @@ def test_an_expired_iterator_is_renewed_where_it_stood() -> None:
 
 @pytest.fixture(scope="module")
 def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
-    directory: Path = tmp_path_factory.mktemp("ministack")
-    ministack = MiniStack(directory)
-    ministack.start()
-    try:
+    with MiniStack(tmp_path_factory.mktemp("ministack")) as ministack:
         yield Clients(ministack.endpoint)
-    finally:
-        ministack.stop()
 
 
 @pytest.mark.integration

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from opensearchpy import OpenSearch
@@ -31,13 +30,8 @@ NEXT_DAY = text(DAY + 86400)
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniStack]:
-    directory: Path = tmp_path_factory.mktemp("ministack")
-    emulator = MiniStack(directory)
-    emulator.start()
-    try:
+    with MiniStack(tmp_path_factory.mktemp("ministack")) as emulator:
         yield emulator
-    finally:
-        emulator.stop()
 
 
 class Index:

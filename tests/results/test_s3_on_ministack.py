@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -30,13 +29,8 @@ NOBODY = "http://127.0.0.1:9"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniStack]:
-    directory: Path = tmp_path_factory.mktemp("ministack")
-    ministack = MiniStack(directory)
-    ministack.start()
-    try:
+    with MiniStack(tmp_path_factory.mktemp("ministack")) as ministack:
         yield ministack
-    finally:
-        ministack.stop()
 
 
 def client(stack: MiniStack, endpoint: str) -> S3Client:
