@@ -13,12 +13,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from aetherstream.errors import AetherStreamError, UsageError
+from aetherstream.errors import AetherStreamError
 from aetherstream.local.loads import Waiting
 from aetherstream.local.progress import Progress as PollerProgress
 from aetherstream.local.stack import Stack
 from aetherstream.producer.producer import Producer
-from demo.aggregates import END
+from demo.closing import close_windows
 from demo.findings import Findings, collect
 from demo.flights import TOTAL
 from demo.report import as_json, show
@@ -132,18 +132,8 @@ def _watch(stack: Stack, sender: Sender, bars: Progress) -> None:
 
 
 def _close_windows(stack: Stack, bars: Progress) -> None:
-    """Have the closer close every window: a year of flights takes seconds here, and the last hour would stay open."""
     closed: TaskID = bars.add_task("closed", total=None, unit="windows of aggregates")
-    request = json.dumps({"upto": END}).encode()
-    windows, overdue = 0, 1
-    while overdue:
-        answer = stack.clients.lambda_.invoke(FunctionName=stack.outputs["CloserFunctionName"], Payload=request)
-        said = json.loads(answer["Payload"].read())
-        if said.get("state") != "done":
-            raise UsageError(f"the closer function says: {said}")
-        windows, overdue = windows + said["windows"], said["overdue"]
-        bars.update(closed, completed=windows, total=windows + overdue)
-    stack.drain(DRAIN_SECONDS, loads=False)  # what the closing has changed
+    close_windows(stack, DRAIN_SECONDS, lambda done, total: bars.update(closed, completed=done, total=total))
 
 
 def _watch_loads(stack: Stack, bars: Progress) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from aetherstream.local.stack import Stack
 from aetherstream.producer import Producer
+from demo.closing import close_windows
 from demo.findings import Findings, collect
 from demo.flights import flights
 from demo.report import as_json
@@ -51,6 +52,7 @@ def findings(stack: Stack) -> Findings:
         for transmission in traffic(FLIGHTS):
             producer.put(transmission.data, transmission.partition_key)
     stack.drain(120)
+    close_windows(stack, 120)
     stack.stop_polling()
     return collect(stack, expectation(FLIGHTS), 1.0)
 
@@ -72,6 +74,11 @@ def test_every_record_is_delivered_quarantined_or_dropped_once(findings: Finding
     assert (counters["archive.events"], counters["archive.delivered"]) == (counters["passed"], counters["passed"])
     assert (findings.lines, findings.distinct) == (counters["passed"], counters["passed"])
     assert (findings.dead_letters, findings.unfinished) == (0, 0)
+
+
+def test_the_aggregates_are_what_duckdb_computes_from_the_file(findings: Findings) -> None:
+    assert findings.aggregated is not None
+    assert [text for text, holds in findings.aggregated.checks().items() if not holds] == []
 
 
 def test_what_is_delivered_is_what_was_sent(findings: Findings, ground: Ground) -> None:

@@ -37,6 +37,7 @@ def start(stack: Stack, package: Path, lambda_libraries: Path, tmp_path: Path) -
             "AETHERSTREAM_DELIVERY": "exactly_once",
             "AETHERSTREAM_BUCKET": ground.bucket,
             "AETHERSTREAM_PROGRESS_TABLE": ground.table,
+            "AETHERSTREAM_STATE_TABLE": stack.outputs["StateTableName"],
             "POWERTOOLS_SERVICE_NAME": "test",
             "POWERTOOLS_METRICS_NAMESPACE": "Test",
             **({} if endpoint is None else {"AWS_ENDPOINT_URL": endpoint}),
