@@ -51,6 +51,7 @@ def _measure(rounds: int, endpoint: str) -> list[dict[str, Any]]:
         "AETHERSTREAM_PIPELINE": "pipelines/flights.yaml",
         "AETHERSTREAM_BUCKET": "bench-archive",
         "AETHERSTREAM_PROGRESS_TABLE": "bench",
+        "AETHERSTREAM_STATE_TABLE": "bench",
         "AWS_ENDPOINT_URL": endpoint,
     }
     seconds: dict[str, list[float]] = {"bare": [], "cold-floor": [], "cold-handler": []}
