@@ -192,7 +192,7 @@ def aggregation_for(
     from aetherstream.compose_aggregates import aggregation_of, declarations_of
     from aetherstream.compose_states import commits_for, stores_of
 
-    declarations = [one for one in declarations_of(pipeline) if one.store == "dynamodb"]
+    declarations = declarations_of(pipeline, "dynamodb")
     if not declarations:
         return None
     stores = stores_of(settings, session, executor)

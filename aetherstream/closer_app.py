@@ -75,7 +75,7 @@ def start_closer(settings: Settings | None = None) -> CloserApp:
     pipeline = load(settings.pipeline, settings.variables)
     agree_on_delivery(pipeline, settings)
     telemetry = EmissionTelemetry(pipeline.name, now=time.time)
-    declarations = [one for one in declarations_of(pipeline) if one.store == "dynamodb"]
+    declarations = declarations_of(pipeline, "dynamodb")
     if not declarations or settings.dry_run:
         return CloserApp(None, telemetry, dry_run=settings.dry_run)
     if settings.stream is None:

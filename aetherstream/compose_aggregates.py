@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aetherstream.aggregates.aggregate import expressions
 from aetherstream.aggregates.columns import ColumnReader
-from aetherstream.aggregates.declaration import Declaration
+from aetherstream.aggregates.declaration import Declaration, Store
 from aetherstream.errors import ConfigurationError
 from aetherstream.pipeline import Pipeline
 from aetherstream.pipeline.declarations import declaration, note_mistakes
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from aetherstream.delivery.aggregates.commits import Commits
 
 
-def declarations_of(pipeline: Pipeline) -> list[Declaration]:
-    """Declare the aggregates of a pipeline, those of both stores, in the file's order.
+def declarations_of(pipeline: Pipeline, store: Store | None = None) -> list[Declaration]:
+    """Declare the aggregates of a pipeline, those of both stores or of one, in the file's order.
 
     Raises:
         PipelineMistakes: an accumulator can't be made, or states may grow too large; with the lines of all of them.
@@ -35,7 +35,7 @@ def declarations_of(pipeline: Pipeline) -> list[Declaration]:
     if wrong:
         _say(pipeline)
         raise wrong[0]
-    return [one for one in made if one is not None]
+    return [one for one in made if one is not None and store in (None, one.store)]
 
 
 def columns_of(pipeline: Pipeline, declarations: Sequence[Declaration]) -> ColumnReader | None:

@@ -57,7 +57,7 @@ def start_emitter(settings: Settings | None = None) -> EmitterApp:
     pipeline = load(settings.pipeline, settings.variables)
     agree_on_delivery(pipeline, settings)
     telemetry = EmissionTelemetry(pipeline.name, now=time.time)
-    declarations = [one for one in declarations_of(pipeline) if one.store == "dynamodb"]
+    declarations = declarations_of(pipeline, "dynamodb")
     if not declarations or settings.dry_run:
         return EmitterApp(None, telemetry, dry_run=settings.dry_run)
     session = boto3.Session()

@@ -216,7 +216,7 @@ def window_app_of(
 
 def kept_by_lambda(pipeline: Pipeline) -> list[Declaration]:
     """The aggregates with `state: lambda`. Raises ConfigurationError where there is none."""
-    found = [one for one in declarations_of(pipeline) if one.store == "lambda"]
+    found = declarations_of(pipeline, "lambda")
     if not found:
         raise ConfigurationError(
             f"{pipeline.path} declares no aggregate with `state: lambda`, so the window function has nothing to do: "

@@ -45,7 +45,7 @@ class Aggregated:
         """Those whose states are in the table, in the file's order. Raises UsageError where there is none."""
         from aetherstream.compose_aggregates import declarations_of
 
-        found = [one for one in declarations_of(self.pipeline) if one.store == "dynamodb"]
+        found = declarations_of(self.pipeline, "dynamodb")
         if not found:
             raise UsageError(f"{self.pipeline.path} declares no aggregate whose states are in DynamoDB")
         return found
