@@ -54,7 +54,7 @@ def core_of(
 def _columns(pipeline: Pipeline, store: Store | None) -> ColumnReader | None:
     from aetherstream.compose_aggregates import columns_of, declarations_of
 
-    return columns_of(pipeline, [one for one in declarations_of(pipeline) if store in (None, one.store)])
+    return columns_of(pipeline, declarations_of(pipeline, store))
 
 
 def tables_of(
