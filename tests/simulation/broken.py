@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from aetherstream.core import Prepared
-from aetherstream.delivery.commit import Commit
 from aetherstream.delivery.ledger import Ledger, Opening
 from aetherstream.delivery.progress import Attempt, Progress, ended
 from aetherstream.engine import Engine, SecondsLeft
@@ -168,15 +167,8 @@ class _KnowsNoEpochs(Ledger):
         claim = super().claim(opening, keys, version)
         return None if claim is None else replace(claim, epoch=1)
 
-    def complete(
-        self,
-        claimed: Progress,
-        completed: str,
-        arrival: int,
-        counters: Mapping[str, int],
-        commit: Commit | None = None,
-    ) -> Progress:
-        return super().complete(replace(claimed, epoch=self._epoch_of(claimed)), completed, arrival, counters, commit)
+    def complete(self, claimed: Progress, *rest: Any) -> Progress:
+        return super().complete(replace(claimed, epoch=self._epoch_of(claimed)), *rest)
 
     def _epoch_of(self, claimed: Progress) -> int:
         known = self._known.get(claimed.key)
@@ -186,18 +178,11 @@ class _KnowsNoEpochs(Ledger):
 class _NeverSuperseded(Ledger):
     """Completes also under a newer epoch."""
 
-    def complete(
-        self,
-        claimed: Progress,
-        completed: str,
-        arrival: int,
-        counters: Mapping[str, int],
-        commit: Commit | None = None,
-    ) -> Progress:
+    def complete(self, claimed: Progress, *rest: Any) -> Progress:
         try:
-            return super().complete(claimed, completed, arrival, counters, commit)
+            return super().complete(claimed, *rest)
         except Superseded:
-            return super().complete(self._known[claimed.key], completed, arrival, counters, commit)
+            return super().complete(self._known[claimed.key], *rest)
 
 
 class _SettlesNothing(Ledger):
@@ -321,15 +306,8 @@ class _AnswersBeforeTheQuarantine(Engine):
 class _CompletesNothing(Ledger):
     """Settles no batch: the mark stays where it is."""
 
-    def complete(
-        self,
-        claimed: Progress,
-        completed: str,
-        arrival: int,
-        counters: Mapping[str, int],
-        commit: Commit | None = None,
-    ) -> Progress:
-        return super().complete(claimed, claimed.completed, claimed.completed_arrival, counters, commit)
+    def complete(self, claimed: Progress, completed: str, arrival: int, *rest: Any) -> Progress:
+        return super().complete(claimed, claimed.completed, claimed.completed_arrival, *rest)
 
 
 class _CoversOnlyWhatItPut(Engine):
